@@ -35,7 +35,7 @@ impl ReplayTarget {
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
         let target_arn = target_arn.map(|arn| match arn.strip_suffix(LATEST) {
-            Some(function) if function.contains(":function:") => function,
+            Some(plain) if Arn::parse(arn).as_ref().and_then(Arn::function) == Some(plain) => plain,
             Some(_) | None => arn,
         });
         let destination = match (self, target_arn) {
@@ -117,7 +117,7 @@ impl Destination {
         let resource = arn.resource();
         match arn.service() {
             // `$LATEST` is not a separate version: the function without a qualifier is the same target.
-            "lambda" if resource.starts_with("function:") => match text.strip_suffix(LATEST) {
+            "lambda" if arn.function().is_some() => match text.strip_suffix(LATEST) {
                 Some(plain) => Self::of_arn(plain),
                 None => Self::Lambda(arn),
             },
@@ -224,6 +224,7 @@ mod tests {
         for (arn, expected) in [
             (LAMBDA, "lambda"),
             ("arn:aws:lambda:eu-west-1:271828182845:function:crm-sync:$LATEST", "lambda"),
+            ("arn:aws:lambda:eu-west-1:271828182845:function:crm:live:$LATEST", "unsupported"),
             ("arn:aws:lambda:eu-west-1:271828182845:layer:crm:1", "unsupported"),
             ("arn:aws-cn:sqs:cn-north-1:271828182845:orders.fifo", "sqs"),
             ("arn:aws:sns:eu-west-1:271828182845:topic", "sns"),

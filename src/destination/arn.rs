@@ -72,9 +72,10 @@ impl Arn {
     }
 
     fn function_name(&self) -> Option<&str> {
-        let resource = self.resource().strip_prefix(FUNCTION)?;
-        let name = resource.split(':').next().filter(|name| !name.is_empty())?;
-        (self.service() == "lambda").then_some(name)
+        let mut parts = self.resource().strip_prefix(FUNCTION)?.split(':');
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        let has_one_qualifier_at_most = parts.nth(1).is_none();
+        (self.service() == "lambda" && has_one_qualifier_at_most).then_some(name)
     }
 
     /// Returns true if both ARNs have the same service, account and name. A version or alias has the name of its
@@ -155,6 +156,7 @@ mod tests {
             (CRM, Some(CRM)),
             (&live, Some(CRM)),
             ("arn:aws:lambda:eu-west-1:271828182845:function:", None),
+            ("arn:aws:lambda:eu-west-1:271828182845:function:crm:live:live", None),
             ("arn:aws:lambda:eu-west-1:271828182845:layer:crm:1", None),
             ("arn:aws:sqs:eu-west-1:271828182845:function:crm", None),
         ] {

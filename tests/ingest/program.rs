@@ -270,6 +270,23 @@ async fn startup_refuses_a_password_in_the_queue_url() -> TestResult {
 }
 
 #[tokio::test]
+async fn startup_warns_when_the_queue_does_not_exist() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
+    for (suffix, is_missing) in [("", false), ("-missing", true)] {
+        let url = format!("{}{suffix}", harness.aws.queue_url(&arn).await?);
+        settings.insert("REPLAY_QUEUE_URL".to_owned(), url);
+        let (_, printed) = Server::start(&settings, &harness.aws).await?.end().await?;
+        let lines = printed.lines()?;
+        are_documented(&lines)?;
+        let text = "queue does not exist: every request is answered with 503";
+        assert_eq!(lines.iter().any(|line| line["message"] == text), is_missing, "{lines:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn startup_warns_of_variables_that_are_not_settings() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;

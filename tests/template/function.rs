@@ -100,7 +100,7 @@ fn ingest_role_has_only_the_required_permissions() -> TestResult {
     assert_eq!(
         permissions(&template, "IngestRole"),
         [
-            json!([null, ["sqs:SendMessage"], queue()]),
+            json!([null, ["sqs:SendMessage", "sqs:GetQueueAttributes"], queue()]),
             json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "IngestLogGroup.Arn" }]),
             json!([null, ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"]),
             json!(["IngestUsesSecret", read, { "Ref": "IngestSecretArn" }]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_aws::clients::{CallLimits, secret};
+use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
 use genesys_replay_aws::sqs_inlet::SqsInlet;
 use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, http_client};
@@ -35,6 +35,13 @@ const SECRET: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(1),
     operation_timeout: Duration::from_millis(1_500),
     max_attempts: 2,
+};
+
+/// The limits of the check of the queue, which delays the start-up.
+const QUEUE_CHECK: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(1),
+    operation_timeout: Duration::from_secs(1),
+    max_attempts: 1,
 };
 
 /// The maximum time that a subscription check waits for our own rate limiter.
@@ -92,6 +99,21 @@ pub fn build(
     };
     let metrics = IngestMetrics::new(metrics, function, pace);
     Ok(IngestService::new(ingest, settings.max_body_bytes, metrics, meter))
+}
+
+/// Logs a warning if the queue does not exist, because every request would then get a 503. Any other failure may pass,
+/// and the first request reports it.
+pub async fn check_queue(aws: &SdkConfig, url: &str) {
+    let client = aws_sdk_sqs::Client::new(&with_limits(aws, QUEUE_CHECK));
+    let Err(error) = client.get_queue_attributes().queue_url(url).send().await else {
+        return;
+    };
+    if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) {
+        tracing::warn!(
+            setting = "REPLAY_QUEUE_URL",
+            "queue does not exist: every request is answered with 503"
+        );
+    }
 }
 
 /// Reads secrets at start-up, so that the first request does not wait. The first request repeats a read that failed

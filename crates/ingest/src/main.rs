@@ -37,8 +37,10 @@ async fn run() -> Result<(), Error> {
     startup::started(&settings);
     let metrics = Metrics::new(settings.log_level, Box::new(lines));
     let host = settings.host.clone();
-    let edge = app::build(settings, &clients::load().await, metrics)?;
-    app::prepare(&edge).await;
+    let aws = clients::load().await;
+    let queue_url = settings.queue_url.to_string();
+    let edge = app::build(settings, &aws, metrics)?;
+    tokio::join!(app::prepare(&edge), app::check_queue(&aws, &queue_url));
     let edge = Arc::new(edge);
     match host {
         Host::Lambda(_) => http::lambda::run(edge).await?,
