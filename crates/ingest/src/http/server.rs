@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,21 @@ const EVICTED_AT_ONCE: usize = 16;
 
 /// The delay after a connection could not be accepted, mostly because too many files are open.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// The number of connections that the operating system holds until they are accepted. With the usual 128, a burst would
+/// wait for a second, because the system drops its first packets.
+const BACKLOG: u32 = 1_024;
+
+/// Listens at this address.
+///
+/// # Errors
+/// The address is in use or not of this host.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// The server.
 #[derive(Clone)]
