@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesError;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
@@ -108,7 +109,7 @@ pub async fn check_queue(aws: &SdkConfig, url: &str) {
     let Err(error) = client.get_queue_attributes().queue_url(url).send().await else {
         return;
     };
-    if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) {
+    if error.as_service_error().is_some_and(GetQueueAttributesError::is_queue_does_not_exist) {
         tracing::warn!(
             setting = "REPLAY_QUEUE_URL",
             "queue does not exist: every request is answered with 503"

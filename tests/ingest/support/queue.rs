@@ -1,4 +1,4 @@
-//! A stand-in SQS queue whose reactions to `SendMessage` are set by a test.
+//! A stand-in SQS queue whose reactions to `SendMessage` are set by a test. It also has attributes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -93,6 +93,10 @@ impl StandInQueue {
     }
 
     async fn react(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
+        let target = request.headers().get("x-amz-target").cloned();
+        if target.is_some_and(|target| target == "AmazonSQS.GetQueueAttributes") {
+            return Ok(respond(StatusCode::OK, &json!({ "Attributes": {} })));
+        }
         let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
         lock(&self.calls).push(serde_json::from_slice(&body)?);
         let reaction = lock(&self.reactions).pop_front();
