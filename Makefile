@@ -67,6 +67,7 @@ lint: tools $(CARGO_DENY)
 	cargo fmt --all --check
 	$(SAM_BIN)/ruff format --check local benches
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 	cargo test --quiet --test layout
 	$(CARGO_DENY) --locked --workspace check --hide-inclusion-graph licenses bans sources
 	$(SAM_BIN)/ruff check local benches

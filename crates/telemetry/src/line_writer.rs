@@ -24,7 +24,7 @@ const MAX_STALL: Duration = Duration::from_millis(200);
 
 /// A writer to an output that may block. A thread of its own writes the lines, in order.
 ///
-/// Lines are dropped if [`MAX_QUEUED_BYTES`] wait already, or if the output stalls during a [`drain`](Self::drain). Their number
+/// Lines are dropped if 16 MiB wait already, or if the output stalls during a [`drain`](Self::drain). Their number
 /// is written as a line of its own as soon as the output accepts lines.
 #[derive(Clone, Debug)]
 pub struct LineWriter(Arc<Shared>);
@@ -100,7 +100,7 @@ impl LineWriter {
         Ok(Self(shared))
     }
 
-    /// Waits until the queued lines are written. Drops the rest if the output makes no progress for [`MAX_STALL`], or
+    /// Waits until the queued lines are written. Drops the rest if the output makes no progress for 200 ms, or
     /// after `limit`.
     pub async fn drain(&self, limit: Duration) {
         let end = Instant::now() + limit;
