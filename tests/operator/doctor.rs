@@ -384,3 +384,43 @@ async fn doctor_without_settings_reports_missing_and_skips_genesys() -> TestResu
     assert!(found(&ran, "ok")?.iter().any(|it| it.starts_with("ledger table: ")));
     Ok(())
 }
+
+#[tokio::test]
+async fn doctor_checks_the_settings_and_the_queue_of_ingest() -> TestResult {
+    let mut deployed = Deployed::good().await?;
+    let (queue, genesys) = (
+        deployed.queue().to_owned(),
+        [("GENESYS_REGION", "eu-central-1"), ("GENESYS_SECRET_ID", "genesys/client")],
+    );
+    let missing = format!("{queue}-missing");
+    for (settings, verdict, expected) in [
+        (
+            &[("REPLAY_QUEUE_URL", queue.as_str()), ("INGEST_SECRET_ID", "s")][..],
+            "ok",
+            "settings: ingest starts with these settings",
+        ),
+        (
+            &[("REPLAY_QUEUE_URL", &missing), ("INGEST_AUTH", "iam")],
+            "error",
+            "queue: the queue of REPLAY_QUEUE_URL does not exist",
+        ),
+        (
+            &[("REPLAY_QUEUE_URL", &queue), ("INGEST_AUTH", "none")],
+            "warning",
+            "authentication: INGEST_AUTH=none",
+        ),
+        (&[("INGEST_AUTH", "iam")], "error", "settings: REPLAY_QUEUE_URL is missing"),
+        (
+            &[("INGEST_AUTH", "iam"), ("SQS_DLQ_URL", SECRET)],
+            "warning",
+            "settings: SQS_DLQ_URL is not a setting",
+        ),
+    ] {
+        deployed.replace_variables(&[settings, &genesys].concat()).await?;
+        let ran = deployed.examine(&["--output", "json"]).await?;
+        is_well_said(&ran)?;
+        let found = found(&ran, verdict)?;
+        assert!(found.iter().any(|it| it.starts_with(expected)), "{expected}: {ran:?}");
+    }
+    Ok(())
+}

@@ -173,6 +173,21 @@ impl Deployed {
         self.timeout(60).await
     }
 
+    pub(super) fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// Removes all variables and sets these.
+    pub(super) async fn replace_variables(
+        &mut self,
+        variables: &[(&str, &str)],
+    ) -> Result<(), Box<dyn Error>> {
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.variables = variables.collect();
+        self.timeout(60).await
+    }
+
     /// Replaces the function's settings.
     pub(super) async fn timeout(&self, seconds: i32) -> Result<(), Box<dyn Error>> {
         let variables = Environment::builder().set_variables(Some(self.variables.clone()));

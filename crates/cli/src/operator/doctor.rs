@@ -4,6 +4,7 @@
 
 mod function;
 mod genesys;
+mod ingest;
 mod queue;
 mod resources;
 mod settings;
@@ -14,6 +15,8 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay_genesys::GenesysClient;
 use serde::Serialize;
 use url::Url;
+
+pub use ingest::is_ingest;
 
 use super::Progress;
 use super::remedy::remedy;
@@ -129,13 +132,20 @@ impl DoctorReport {
     }
 }
 
-/// Makes all checks concurrently. Changes nothing; a failed call is a finding like others.
+/// Makes all checks of the replay function, or of ingest, concurrently. Changes nothing; a failed call is a finding like
+/// others.
 pub async fn run_checks(
     input: &DoctorInput,
     deployment: &AwsDeployment,
     genesys_cloud: Option<&GenesysClient>,
     progress: &dyn Progress,
 ) -> DoctorReport {
+    if is_ingest(&input.variables) {
+        progress.begin("examining", None);
+        let ended = ingest::checks(input, deployment).await;
+        progress.end();
+        return report(Vec::new(), [ended]);
+    }
     progress.begin("examining", None);
     let (on_function, on_resources, on_genesys) = tokio::join!(
         function::checks(input, deployment),
@@ -143,9 +153,12 @@ pub async fn run_checks(
         genesys::checks(input, genesys_cloud),
     );
     progress.end();
-    let mut checks = settings::checks(input);
+    report(settings::checks(input), [on_genesys, on_function, on_resources])
+}
+
+fn report(mut checks: Vec<Check>, areas: impl IntoIterator<Item = AreaChecks>) -> DoctorReport {
     let mut answers = Vec::new();
-    for (more, answered) in [on_genesys, on_function, on_resources] {
+    for (more, answered) in areas {
         checks.extend(more);
         answers.extend(answered);
     }

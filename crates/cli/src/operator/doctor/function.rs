@@ -59,7 +59,7 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
     (checks, answers)
 }
 
-fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
+pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
     let FunctionFacts { name, state, timeout } = match facts {
         Ok(facts) => facts,
         Err(error) => {

@@ -5,8 +5,9 @@ use genesys_replay_settings::{INGEST_VARIABLES, VARIABLES};
 use url::Url;
 
 use super::{Check, DoctorInput};
+use crate::config::Variables;
 
-const SETTINGS: &str = "settings";
+pub(super) const SETTINGS: &str = "settings";
 const HOSTS: &str = "Genesys hosts";
 const SCOPES: &str = "scopes";
 
@@ -33,11 +34,7 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
         checks.push(Check::ok(SETTINGS, "the function starts with these settings"));
     }
     let value = |name| input.variables.get(name);
-    let set = OTHER_NAMES.iter().filter(|other| value(other.name).is_some());
-    checks.extend(set.map(|other| {
-        let found = format!("{} is not a setting, and nothing reads it", other.name);
-        Check::warning(SETTINGS, found, other.remedy)
-    }));
+    checks.extend(other_names(&input.variables));
     for lint in [unread, scopes, token_url] {
         let variables = input.variables.iter();
         checks.extend(variables.filter_map(|(name, value)| lint(name, value)));
@@ -49,6 +46,15 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
         checks.extend(hosts(api, login, from_organisation));
     }
     checks
+}
+
+/// Returns a warning for each variable that is not a setting.
+pub(super) fn other_names(variables: &Variables) -> impl Iterator<Item = Check> {
+    let set = OTHER_NAMES.iter().filter(|other| variables.get(other.name).is_some());
+    set.map(|other| {
+        let found = format!("{} is not a setting, and nothing reads it", other.name);
+        Check::warning(SETTINGS, found, other.remedy)
+    })
 }
 
 /// Returns a warning for a variable that resembles a setting but is not read: misspelt, or of an older version.
@@ -177,7 +183,6 @@ mod tests {
     use genesys_replay_settings::other_names::OtherName;
 
     use super::*;
-    use crate::config::Variables;
     use crate::operator::doctor::Verdict;
 
     /// Returns the checks of a setting that is written `NAME=value`.
