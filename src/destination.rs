@@ -53,7 +53,8 @@ impl ReplayTarget {
             (Self::Original(_), _) => Destination::Missing,
         };
         let is_own = |arn: &Arn| {
-            own.iter().any(|own| Arn::parse(own).is_some_and(|own| own.is_same_resource(arn)))
+            let mut own = own.iter().filter_map(|own| Arn::parse_trusted(own));
+            own.any(|own| own.is_same_resource(arn))
         };
         match (self, destination.arn()) {
             (Self::Original(_), Some(arn)) if is_own(arn) => {

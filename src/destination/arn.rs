@@ -20,16 +20,27 @@ impl Arn {
     /// Many dead letters can name many regions, and each region costs memory, so made-up names are not accepted.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        let arn = Self::parse_trusted(text)?;
+        let has_form = arn.partition().is_some_and(is_partition)
+            && is_name(arn.service())
+            && is_region(arn.region())
+            && is_account(arn.account());
+        has_form.then_some(arn)
+    }
+
+    /// Parses an ARN from a trusted source: the event source of an invocation, or the command line. Its parts may have
+    /// another form, as those of local queues have. Returns `None` if a part is missing or a character is not printable
+    /// ASCII.
+    #[must_use]
+    pub fn parse_trusted(text: &str) -> Option<Self> {
         let mut colons = text.match_indices(':').map(|(at, _)| at + 1);
         let partition = colons.next()?;
         let starts = [colons.next()?, colons.next()?, colons.next()?, colons.next()?];
         let arn = Self { text: text.to_owned(), starts };
         let is_whole = text.get(..partition) == Some("arn:")
-            && text.get(partition..starts[0] - 1).is_some_and(is_partition)
-            && is_name(arn.service())
-            && is_region(arn.region())
-            && is_account(arn.account())
-            && !arn.resource().is_empty()
+            && [arn.service(), arn.region(), arn.account(), arn.resource()]
+                .iter()
+                .all(|part| !part.is_empty())
             && text.bytes().all(|byte| byte.is_ascii_graphic());
         is_whole.then_some(arn)
     }
@@ -92,13 +103,17 @@ impl Arn {
     /// Returns the resource of an ARN: for a queue, its name. A text that is not an ARN is returned whole.
     #[must_use]
     pub fn resource_of(text: &str) -> &str {
-        Self::parse(text).and_then(|arn| text.get(arn.starts[3]..)).unwrap_or(text)
+        Self::parse_trusted(text).and_then(|arn| text.get(arn.starts[3]..)).unwrap_or(text)
     }
 
     /// Returns true if the ARN names a FIFO queue or topic, which keep an order.
     #[must_use]
     pub fn is_fifo(&self) -> bool {
         self.text.strip_suffix(".fifo").is_some()
+    }
+
+    fn partition(&self) -> Option<&str> {
+        self.text.get("arn:".len()..self.starts[0] - 1)
     }
 
     fn between(&self, from: usize, to: usize) -> &str {

@@ -40,7 +40,7 @@ impl<P: Ports> Replay<P> {
             .collect();
         // On the heap, because few batches need it.
         let indexed = Box::pin(self.indexed_events(&parsed, ctx)).await;
-        let own = self.own_arns(messages, &parsed, invocation).await;
+        let own = self.own_arns(messages, &parsed, invocation, ctx).await;
         let mut handled: Vec<(usize, RecordReport)> =
             stream::iter(schedule(messages, &parsed, &indexed, &self.destination, &own))
                 .map(|lane| self.lane(messages, lane, ctx))
@@ -60,6 +60,7 @@ impl<P: Ports> Replay<P> {
         messages: &[Message],
         parsed: &[Option<ParsedMessage<'_>>],
         invocation: &Invocation,
+        ctx: InvocationContext<'_>,
     ) -> Vec<String> {
         let mut own = vec![invocation.function_arn.clone()];
         let goes_to_a_queue = |parsed: &Option<ParsedMessage<'_>>| match parsed {
@@ -71,8 +72,10 @@ impl<P: Ports> Replay<P> {
         };
         let to_a_queue = messages.iter().zip(parsed).find(|(_, parsed)| goes_to_a_queue(parsed));
         if let Some(queue_arn) = to_a_queue.and_then(|(message, _)| message.queue_arn.as_deref()) {
-            // On the heap, because few batches need it.
-            own.extend(Box::pin(self.queue_limits(queue_arn)).await.parking_arn);
+            // On the heap, because few batches need it. Without an answer in time, no parking queue is known.
+            let limits = Box::pin(self.queue_limits(queue_arn));
+            let limits = timeout_at(ctx.time.cut_off(), limits).await;
+            own.extend(limits.ok().and_then(|limits| limits.parking_arn));
         }
         own.retain(|arn| !arn.is_empty());
         own

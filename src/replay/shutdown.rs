@@ -53,7 +53,9 @@ impl Shutdown {
         InFlight(Arc::clone(&self.in_flight))
     }
 
-    pub(super) fn is_requested(&self) -> bool {
+    /// Returns true after [`trigger`](Self::trigger).
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
         self.requested.is_cancelled()
     }
 

@@ -143,6 +143,31 @@ async fn idle_connection_is_closed_before_a_stalled_request() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn peer_with_most_requests_makes_room_for_another_peer() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let head = b"POST /dead-letter HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\n\
+        Content-Length: 1000000\r\n\r\n{";
+    let mut streams = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        streams.push(begun(&ingest, 1, head).await?);
+    }
+    // All are as fast as a sender must be.
+    for _ in 0..4 {
+        sleep(Duration::from_millis(250)).await;
+        for stream in &mut streams {
+            stream.write_all(&[b'x'; 6 * 1024]).await?;
+        }
+    }
+    is_answered(&ingest, 2).await?;
+    let mut refused = 0;
+    for stream in &mut streams {
+        refused += usize::from(timeout(Duration::from_millis(1), answer(stream)).await.is_ok());
+    }
+    assert_eq!(refused, 1, "one made room");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn stalled_body_gets_an_answer_when_it_makes_room() -> TestResult {
     let ingest = IngestHarness::open().await?;
     let head = "POST /dead-letter HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";

@@ -207,9 +207,9 @@ async fn event_is_answered_before_the_deadline_when_the_queue_hangs() -> TestRes
         let answer = edge.answer(&event, context).await;
         assert_eq!(answer.status_code, 503);
         assert!(answer.body.contains(UNKNOWN), "{}", answer.body);
-        // The wall clock is not paused, and it has a fraction of a second.
+        // The wall clock is not paused, so less time may be left than at the begin of the test.
         let took = i64::try_from(before.elapsed().as_millis())?;
-        assert!((expected_ms - 1_100..=expected_ms).contains(&took), "{took} ms");
+        assert!(took <= expected_ms, "{took} ms");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use genesys_replay_cli::operator::plan::{Plan, PlanContent};
 use genesys_test_support::TestResult;
 
 use super::plan::{plan, with_archived};
-use crate::support::harness::OperatorHarness;
+use crate::support::harness::{OperatorHarness, ended};
 use crate::support::program::program;
 
 const AUDIT: &str = "plan.audit.jsonl";
@@ -123,12 +123,22 @@ async fn texts_of_a_plan_do_not_forge_lines() -> TestResult {
     change(&desk, |content| {
         content.reason = "harmless\nforged: 0 dead letters\u{1b}[2K\u{200b}".to_owned();
         content.created_by = "marta\r\nforged".to_owned();
+        content.queue_arn = format!("{}\nforged", content.queue_arn);
         content.items[0].event_type = "t\nforged".to_owned();
     })?;
-    let ran = desk.run(&["apply", "plan.json"]).await?;
+    // Without the variable, the plan alone names the queue.
+    let mut preview = desk.program(&["apply", "plan.json"]);
+    let ran = ended(preview.env_remove("REPLAY_QUEUE_URL").spawn()?).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(!ran.stdout.lines().any(|line| line.trim_start().starts_with("forged")), "{ran:?}");
     assert!(ran.stdout.contains(r"harmless\nforged: 0 dead letters\u{1b}[2K\u{200b}"), "{ran:?}");
+    let forged = desk.read("plan.json")?.replacen("\"id\": \"plan-", "\"id\": \"x\\nforged", 1);
+    fs::write(desk.file("plan.json"), forged)?;
+    assert_eq!(
+        desk.run(&["apply", "plan.json"]).await?.code,
+        Some(3),
+        "the id follows from the content"
+    );
     Ok(())
 }
 

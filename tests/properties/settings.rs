@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use genesys_replay_genesys::CredentialSetting;
 use genesys_replay_settings::other_names::OTHER_NAMES;
-use genesys_replay_settings::{
-    PROXY_VARIABLES, RetryStateSetting, Settings, SettingsError, VARIABLES,
-};
+use genesys_replay_settings::{RetryStateSetting, Settings, SettingsError, VARIABLES};
 use proptest::prelude::*;
 use proptest::sample::select;
 use secrecy::ExposeSecret;
@@ -228,7 +226,6 @@ proptest! {
     fn settings_ignore_unknown_variables(environment in environments(), other in odd_text()) {
         let with_others = |name: &str| {
             let known = VARIABLES.contains(&name)
-                || PROXY_VARIABLES.contains(&name)
                 || OTHER_NAMES.iter().any(|other| other.name == name);
             if known { environment.get(name).cloned() } else { Some(other.clone()) }
         };

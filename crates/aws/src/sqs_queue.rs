@@ -49,7 +49,7 @@ impl SqsQueue {
             };
             batch.iter().map(failed).collect()
         };
-        let Some(queue) = Arn::parse(queue_arn) else {
+        let Some(queue) = Arn::parse_trusted(queue_arn) else {
             return all_failed(format!("{queue_arn} is not the ARN of a queue"));
         };
         let url = match self.urls.of(&queue).await {
@@ -113,7 +113,7 @@ impl Queue for SqsQueue {
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
-        let queue = Arn::parse(queue_arn)
+        let queue = Arn::parse_trusted(queue_arn)
             .ok_or_else(|| format!("{queue_arn} is not the ARN of a queue"))?;
         let url = self.urls.of(&queue).await.map_err(|error| with_causes(&error))?;
         let answer = self

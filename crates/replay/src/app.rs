@@ -14,7 +14,7 @@ use genesys_replay_aws::sqs_queue::SqsQueue;
 use genesys_replay_genesys::{
     BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
 };
-use genesys_replay_settings::{RetryStateSetting, Settings};
+use genesys_replay_settings::{RetryStateSetting, Settings, is_proxied};
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
 use genesys_replay_storage::s3::{self, S3Archive};
 use genesys_replay_targets::Targets;
@@ -105,7 +105,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
             http: HttpTarget::new(
                 http.clone(),
                 settings.reach,
-                settings.is_proxied,
+                is_proxied(),
                 settings.target_timeout,
                 Arc::clone(&clock),
             ),

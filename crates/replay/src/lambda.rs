@@ -80,7 +80,7 @@ pub async fn handle<P: Ports>(
 fn invocation(context: &Context) -> Invocation {
     Invocation {
         request_id: context.request_id.clone(),
-        function_arn: Arn::parse(&context.invoked_function_arn)
+        function_arn: Arn::parse_trusted(&context.invoked_function_arn)
             .as_ref()
             .and_then(Arn::function)
             .unwrap_or_default()

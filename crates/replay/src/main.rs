@@ -39,7 +39,10 @@ async fn run() -> Result<(), Error> {
     let handle = async |event: LambdaEvent<_>| {
         let deadline = event.context.deadline();
         let answer = lambda::handle(replay, metrics, event).await;
-        telemetry::flush(deadline.duration_since(SystemTime::now()).unwrap_or_default()).await;
+        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        // After a shutdown the answer must leave the process within LAST_ANSWER.
+        let is_ending = replay.shutdown.is_requested();
+        telemetry::flush(if is_ending { left.min(LAST_ANSWER / 2) } else { left }).await;
         answer
     };
     let ended = tokio::select! {

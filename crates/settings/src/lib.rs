@@ -74,8 +74,8 @@ pub const INGEST_VARIABLES: &[&str] = &[
     "SUBSCRIPTION_CHECK",
 ];
 
-/// The variables that make `reqwest` use a proxy. They belong to the process, so the template does not set them.
-pub const PROXY_VARIABLES: [&str; 6] =
+/// The variables that make `reqwest` use a proxy.
+const PROXY_VARIABLES: [&str; 6] =
     ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 /// All settings of the replay function.
@@ -91,8 +91,6 @@ pub struct Settings {
     pub target: ReplayTarget,
     /// The addresses that HTTP targets may have.
     pub reach: AddressPolicy,
-    /// True if HTTP calls may go through a proxy, which resolves host names itself.
-    pub is_proxied: bool,
     /// The archive of rejected dead letters.
     pub archive: Option<ArchiveSettings>,
     /// The limits of retries.
@@ -163,7 +161,6 @@ impl Settings {
                 AddressPolicy::BlockLinkLocal,
                 &[("true", AddressPolicy::AllowAll), ("false", AddressPolicy::BlockLinkLocal)],
             ),
-            is_proxied: PROXY_VARIABLES.iter().any(|name| reader.text(name).is_some()),
             archive: archive(&mut reader),
             limits: limits(&mut reader),
             target_timeout: reader.seconds("TARGET_TIMEOUT_SECONDS", 10, 1..=900),
@@ -188,6 +185,13 @@ impl Settings {
         };
         unencrypted(("REPLAY_TARGET", target), genesys)
     }
+}
+
+/// Returns true if HTTP calls of this process may go through a proxy. These variables are those of the process, also for
+/// a command that uses the settings of a function.
+#[must_use]
+pub fn is_proxied() -> bool {
+    PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|it| !it.is_empty()))
 }
 
 /// Returns true if a URL contains a user or a password. Settings are logged at start-up, so their URLs must not.

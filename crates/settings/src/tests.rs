@@ -16,9 +16,8 @@ const MINIMUM: [(&str, &str); 3] = [
 fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
     Settings::from_lookup(|name| {
-        let is_listed = VARIABLES.contains(&name)
-            || PROXY_VARIABLES.contains(&name)
-            || OTHER_NAMES.iter().any(|other| other.name == name);
+        let is_listed =
+            VARIABLES.contains(&name) || OTHER_NAMES.iter().any(|other| other.name == name);
         assert!(is_listed, "{name} is not in VARIABLES");
         variables.get(name).map(|value| (*value).to_owned())
     })

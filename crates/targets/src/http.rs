@@ -88,9 +88,7 @@ impl HttpTarget {
             source: None,
         })
     }
-}
 
-impl HttpTarget {
     async fn is_refused(&self, url: &Url) -> bool {
         match url.host() {
             Some(Host::Domain(name)) => self.is_proxied && resolver::is_refused_name(name).await,

@@ -26,8 +26,11 @@ const MAX_LAST_LINES_TIME: Duration = Duration::from_secs(1);
 /// The maximum time for the lines of one invocation, if the output makes progress.
 const MAX_FLUSH_TIME: Duration = Duration::from_secs(2);
 
+/// The minimum time for the lines of one invocation: the thread that writes needs a turn of the processor.
+const MIN_FLUSH_TIME: Duration = Duration::from_millis(20);
+
 /// The time that an answer needs before the deadline of its invocation.
-const ANSWER_TIME: Duration = Duration::from_millis(100);
+const ANSWER_TIME: Duration = Duration::from_millis(20);
 
 /// Starts logging to stdout: one JSON object per line, with an RFC 3339 `timestamp` and the `level`, which
 /// Lambda uses as the line's level. Logs only lines of crates whose name begins with `genesys_replay`: lines
@@ -67,10 +70,10 @@ pub fn init(level: LogLevel) -> io::Result<LineWriter> {
 }
 
 /// Waits until the lines of an invocation are written, `left` before its deadline. Lambda freezes the process after
-/// the answer. Lines that the output does not accept in time are dropped and counted.
+/// the answer. If the output stalls, the lines are dropped and counted.
 pub async fn flush(left: Duration) {
     if let Some(writer) = STDOUT.get() {
-        writer.drain(left.saturating_sub(ANSWER_TIME).min(MAX_FLUSH_TIME)).await;
+        writer.drain(left.saturating_sub(ANSWER_TIME).clamp(MIN_FLUSH_TIME, MAX_FLUSH_TIME)).await;
     }
 }
 
@@ -83,10 +86,14 @@ pub async fn flush_last_lines() {
 
 /// Logs the last line of a failed start-up.
 pub async fn start_refused(error: &(dyn std::error::Error + Send + Sync)) {
-    // Without the thread there is no way to log.
-    if init(LogLevel::Error).is_ok() {
-        tracing::error!(error = with_causes(error), "start-up refused");
-        flush_last_lines().await;
+    let error = with_causes(error);
+    match init(LogLevel::Error) {
+        Ok(_) => {
+            tracing::error!(error, "start-up refused");
+            flush_last_lines().await;
+        }
+        // Without the thread of the lines, this one is written directly.
+        Err(_) => line_writer::write_directly(&error),
     }
 }
 

@@ -45,11 +45,17 @@ struct State {
     waiting_bytes: usize,
     is_writing: bool,
     dropped_lines: usize,
+    /// True after the output refused a write. The number of dropped lines then waits for the next line.
+    is_refusing: bool,
 }
 
 impl State {
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || (self.dropped_lines > 0 && !self.is_refusing)
+    }
+
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.is_writing
+        !self.is_writing && !self.has_work()
     }
 
     fn drop_waiting(&mut self) {
@@ -59,7 +65,7 @@ impl State {
         self.waiting_bytes = 0;
     }
 
-    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text.
+    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text if there is one.
     fn take(&mut self) -> Vec<u8> {
         let mut taken = Vec::new();
         if self.dropped_lines > 0 {
@@ -80,7 +86,7 @@ impl State {
 }
 
 impl LineWriter {
-    /// Starts the thread that writes to `out`. Errors of `out` are ignored, because nothing can report them.
+    /// Starts the thread that writes to `out`. Lines that `out` refuses are counted as dropped.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -100,18 +106,21 @@ impl LineWriter {
         Ok(Self(shared))
     }
 
-    /// Waits until the queued lines are written. Drops the rest if the output makes no progress for 200 ms, or
-    /// after `limit`.
+    /// Waits until the queued lines are written, at most for `limit`. Drops the rest if the output makes no progress
+    /// for 200 ms. Lines that are left after a shorter limit stay queued.
     pub async fn drain(&self, limit: Duration) {
         let end = Instant::now() + limit;
         let mut progress = self.0.progress.subscribe();
         while !self.0.state().is_idle() {
-            let left = end.saturating_duration_since(Instant::now()).min(self.0.max_stall);
-            let has_progressed = timeout(left, progress.changed()).await;
-            if has_progressed.is_err() {
-                self.0.state().drop_waiting();
-                return;
+            let left = end.saturating_duration_since(Instant::now());
+            let max_stall = self.0.max_stall;
+            if timeout(left.min(max_stall), progress.changed()).await.is_ok() {
+                continue;
             }
+            if left >= max_stall {
+                self.0.state().drop_waiting();
+            }
+            return;
         }
     }
 }
@@ -144,15 +153,19 @@ impl Shared {
     fn write_to(&self, mut out: impl Write) {
         let mut state = self.state();
         loop {
-            while state.waiting.is_empty() {
+            while !state.has_work() {
                 state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.is_writing = true;
             let text = state.take();
             drop(state);
-            let _ = out.write_all(&text).and_then(|()| out.flush());
+            let written = out.write_all(&text).and_then(|()| out.flush());
             state = self.state();
             state.is_writing = false;
+            state.is_refusing = written.is_err();
+            if written.is_err() {
+                state.dropped_lines += lines_in(&text);
+            }
             self.progress.send_modify(|writes| *writes += 1);
         }
     }
@@ -171,6 +184,18 @@ fn dropped(lines: usize) -> Vec<u8> {
         "lines": lines,
     });
     format!("{line}\n").into_bytes()
+}
+
+/// Writes the line of a refused start-up to stdout, without the thread of the other lines.
+pub(crate) fn write_directly(error: &str) {
+    let line = json!({
+        "timestamp": SystemClock.now().to_string(),
+        "level": "ERROR",
+        "message": "start-up refused",
+        "error": error,
+    });
+    // Nothing can report an error of stdout.
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 #[cfg(test)]
@@ -251,6 +276,47 @@ mod tests {
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert_eq!((lines[0].as_str(), lines[2].as_str()), ("\"blocked\"", "\"after\""));
         assert!(lines[1].contains("\"lines\":2"), "{lines:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn lines_stay_queued_when_only_the_time_is_short() -> io::Result<()> {
+        let (mut writer, permit, written) = gated(AMPLE)?;
+        writer.write_all(b"\"one\"\n\"two\"\n")?;
+        writer.drain(Duration::ZERO).await;
+        drop(permit);
+        idle(&writer).await;
+        assert_eq!(lines(&written), ["\"one\"", "\"two\""]);
+        Ok(())
+    }
+
+    /// An output that refuses its first write.
+    struct RefusesOnce(Arc<Mutex<Vec<u8>>>, bool);
+
+    impl Write for RefusesOnce {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            if !std::mem::replace(&mut self.1, true) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_that_the_output_refuses_are_counted() -> io::Result<()> {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let mut writer = LineWriter::with_stall(RefusesOnce(Arc::clone(&written), false), AMPLE)?;
+        writer.write_all(b"\"refused\"\n")?;
+        idle(&writer).await;
+        writer.write_all(b"\"after\"\n")?;
+        idle(&writer).await;
+        let lines = lines(&written);
+        assert!(lines[0].contains("\"lines\":1") && lines[1] == "\"after\"", "{lines:?}");
         Ok(())
     }
 

@@ -154,12 +154,9 @@ pub enum PlanFault {
 impl Plan {
     pub fn of(content: PlanContent) -> Self {
         let hash = hash(&content);
-        let digits = content.created_at.chars().filter(char::is_ascii_digit);
-        let day: String = digits.take(14).collect();
-        let short: String = hash.chars().take(8).collect();
         Self {
             format: PLAN_FORMAT.to_owned(),
-            id: format!("plan-{day}-{short}"),
+            id: id(&content, &hash),
             hash,
             superseded_by: None,
             content,
@@ -179,7 +176,7 @@ impl Plan {
             return Err(PlanFault::Format(value.format.chars().take(60).collect()));
         }
         let plan: Self = serde_json::from_slice(file).map_err(unreadable)?;
-        if hash(&plan.content) != plan.hash {
+        if hash(&plan.content) != plan.hash || id(&plan.content, &plan.hash) != plan.id {
             return Err(PlanFault::Changed);
         }
         let other = plan.content.items.iter().find(|item| !item.shows_its_target());
@@ -207,6 +204,14 @@ struct Format {
 fn hash(content: &PlanContent) -> String {
     // A struct of texts and numbers can always be written. If not, the empty text matches no plan's hash.
     serde_json::to_string(content).map_or_else(|_| String::new(), |text| digest::hexadecimal(&text))
+}
+
+/// Returns the id of a plan: its time and the begin of its hash.
+fn id(content: &PlanContent, hash: &str) -> String {
+    let digits = content.created_at.chars().filter(char::is_ascii_digit);
+    let day: String = digits.take(14).collect();
+    let short: String = hash.chars().take(8).collect();
+    format!("plan-{day}-{short}")
 }
 
 impl PlanItem {

@@ -43,7 +43,7 @@ impl SqsReader {
         let url = if name.contains("://") {
             name.to_owned()
         } else {
-            let arn = Arn::parse(name);
+            let arn = Arn::parse_trusted(name);
             let call = client
                 .get_queue_url()
                 .queue_name(Arn::resource_of(name))

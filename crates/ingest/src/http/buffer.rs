@@ -53,6 +53,8 @@ struct HeldBody {
     /// The declared length, or the maximum, in whole steps.
     expected_bytes: usize,
     progress: Progress,
+    /// True while the body waits for space, so that its sender does not count as stalled.
+    is_waiting: bool,
     is_whole: bool,
     dropped: CancellationToken,
 }
@@ -78,14 +80,14 @@ impl HeldBody {
 
     fn is_stalled(&self, now: Instant) -> bool {
         match self.progress.pace(now) {
-            Pace::Stalled { .. } => !self.is_whole,
+            Pace::Stalled { .. } => !self.is_whole && !self.is_waiting,
             Pace::Moving { .. } => false,
         }
     }
 
     /// Returns true if the body does not become whole within a second at its pace.
     fn is_slow(&self, now: Instant) -> bool {
-        !self.is_whole && self.soon_bytes(now) < self.expected_bytes
+        !self.is_whole && !self.is_waiting && self.soon_bytes(now) < self.expected_bytes
     }
 }
 
@@ -183,6 +185,7 @@ impl Buffer {
                         taken_bytes: STEP_BYTES,
                         expected_bytes,
                         progress,
+                        is_waiting: false,
                         is_whole: false,
                         dropped: dropped.clone(),
                     };
@@ -249,8 +252,10 @@ impl BufferShare<'_> {
                 if taken + more <= BUFFER_BYTES {
                     body.taken_bytes += more;
                     body.progress.leave_out(now - began);
+                    body.is_waiting = false;
                     return Ok(());
                 }
+                body.is_waiting = true;
             }
             // All others are whole and soon answered.
             if now - began >= MAX_WAIT {

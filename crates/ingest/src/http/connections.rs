@@ -2,7 +2,8 @@
 //!
 //! A new connection is accepted at once. If there are too many, an idle one is closed: of the peer with the most
 //! connections, the one that was idle longest. If none is idle, a connection whose request stalls is closed by the same
-//! rule. A request whose bytes all arrived is always answered.
+//! rule, and then the slowest request of a peer that holds more than half of the connections, if the new one is of a peer
+//! with fewer. A request whose bytes all arrived is always answered.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -82,11 +83,20 @@ impl ConnectionPhase {
             Self::Paused(..) | Self::Answering => None,
         }
     }
+
+    /// Returns the pace of a request whose bytes did not all arrive yet.
+    fn incomplete(&self, now: Instant) -> Option<Pace> {
+        match self {
+            Self::Receiving(progress) | Self::Paused(progress, _) => Some(progress.pace(now)),
+            Self::Idle { .. } | Self::Answering => None,
+        }
+    }
 }
 
 impl Table {
-    /// Closes the first connection by the rule. Returns false if no connection may be closed.
-    fn evict(&mut self, now: Instant) -> bool {
+    /// Closes the first connection by the rule, for a new connection of `newcomer`. A peer's requests in progress make
+    /// room only if it holds more than `fair_share` connections. Returns false if no connection may be closed.
+    fn evict(&mut self, now: Instant, newcomer: Option<IpAddr>, fair_share: usize) -> bool {
         if self.closing >= MAX_CLOSING {
             return false;
         }
@@ -94,9 +104,15 @@ impl Table {
         for connection in self.open.values() {
             *by_peer.entry(connection.peer).or_default() += 1;
         }
+        let count_of = |peer: &IpAddr| by_peer.get(peer).copied().unwrap_or_default();
+        let of_newcomer = newcomer.map(|peer| count_of(&peer));
         let order = |connection: &OpenConnection| -> Option<Order> {
-            let (class, pace) = connection.phase.evictable(now)?;
-            let count = by_peer.get(&connection.peer).copied().unwrap_or_default();
+            let count = count_of(&connection.peer);
+            let is_dominant =
+                count > fair_share && of_newcomer.is_some_and(|newcomer| newcomer < count);
+            let incomplete = || connection.phase.incomplete(now).filter(|_| is_dominant);
+            let (class, pace) =
+                connection.phase.evictable(now).or_else(|| Some((2, incomplete()?)))?;
             Some((class, Reverse(count), pace))
         };
         let candidates = self.open.iter().filter_map(|(id, it)| Some((order(it)?, *id)));
@@ -118,14 +134,16 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a connection, after it has made room if there are too many. Waits only while every other connection
-    /// answers a request, or is so new that its client may be about to send.
+    /// Opens a connection, after it has made room if there are too many. Waits while no other connection may be closed:
+    /// all answer a request, receive one at a good pace, or are so new that their clients may be about to send.
     pub(super) async fn open(self: &Arc<Self>, peer: IpAddr) -> Arc<ConnectionHandle> {
         loop {
             let now = Instant::now();
             {
                 let mut table = self.table();
-                if table.open.len() < self.max_open || table.evict(now) {
+                if table.open.len() < self.max_open
+                    || table.evict(now, Some(peer), self.max_open / 2)
+                {
                     let id = table.next_id;
                     table.next_id += 1;
                     let evicted = CancellationToken::new();
@@ -152,7 +170,7 @@ impl Connections {
         let now = Instant::now();
         let mut table = self.table();
         for _ in 0..count {
-            table.evict(now);
+            table.evict(now, None, self.max_open / 2);
         }
     }
 

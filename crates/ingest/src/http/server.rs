@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl HttpServer {
             is_in_trouble = false;
             // Answers are one small packet each, so disable Nagle's algorithm. A failure only slows answers.
             let _ = stream.set_nodelay(true);
-            let connection = self.connections.open(address.ip()).await;
+            let connection = self.connections.open(peer_of(address.ip())).await;
             tokio::spawn(self.clone().serve_connection(stream, connection));
         }
     }
@@ -178,6 +178,15 @@ impl HttpServer {
     }
 }
 
+/// Returns the address that counts as one peer: an IPv4 address, or the network of 64 bits of an IPv6 address, because a
+/// host can use all addresses of its network.
+fn peer_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -193,4 +202,22 @@ fn limited<S: AsyncRead + AsyncWrite>(stream: S) -> TokioIo<Pin<Box<TimeoutStrea
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     TokioIo::new(Box::pin(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_is_an_ipv4_address_or_an_ipv6_network() -> Result<(), std::net::AddrParseError> {
+        for (address, expected) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ] {
+            assert_eq!(peer_of(address.parse()?), expected.parse::<IpAddr>()?, "{address}");
+        }
+        Ok(())
+    }
 }

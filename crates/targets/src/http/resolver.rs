@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use genesys_replay::destination::address::{AddressPolicy, RefusedAddress, is_refused};
 use reqwest::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::time::timeout;
 
 /// The system's resolver. It rejects a host name if one of its addresses is refused.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +26,9 @@ impl Resolve for GuardedResolver {
     }
 }
 
+/// The maximum time of a lookup that only checks a name. Without DNS, a lookup takes many seconds.
+const MAX_LOOKUP_TIME: Duration = Duration::from_secs(1);
+
 async fn resolve(name: &str) -> std::io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
@@ -31,7 +36,8 @@ async fn resolve(name: &str) -> std::io::Result<Vec<SocketAddr>> {
 /// Returns true if a host name resolves to a refused address here. A name that only the proxy can resolve is not
 /// refused, because a proxied network often has no public DNS.
 pub(super) async fn is_refused_name(name: &str) -> bool {
-    let found = resolve(name).await.unwrap_or_default();
+    let found = timeout(MAX_LOOKUP_TIME, resolve(name)).await;
+    let found = found.ok().and_then(Result::ok).unwrap_or_default();
     found.iter().any(|address| is_refused(address.ip()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,8 +13,8 @@ use crate::exit::UserError;
 /// The maximum size of an audit file, in bytes: more than a plan of a million dead letters needs.
 const MAX_AUDIT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
-/// The begin of every entry, by which the torn first line of an audit is recognised.
-const ENTRY_BEGIN: &[u8] = b"{\"at\":\"";
+/// The parts of a first entry around its time, by which its torn line is recognised.
+const FIRST_ENTRY: [&str; 2] = ["{\"at\":\"", "\",\"what\":\"begun\",\"plan\":\""];
 
 /// An audit file that this process alone writes.
 pub(crate) struct AuditFile {
@@ -37,6 +37,11 @@ impl AuditFile {
                 "another apply of this plan runs on this machine: wait for it, or stop it with Ctrl-C",
             )
         })?;
+        // Another run may have removed its empty audit before this one got the lock.
+        if !is_at(&file, path).unwrap_or(false) {
+            let what = format!("{} changed while it was opened", path.display());
+            Err(UserError::new(what, "run the command again"))?;
+        }
         let mut bytes = Vec::new();
         #[expect(clippy::disallowed_methods, reason = "limited by take")]
         (&file).take(MAX_AUDIT_BYTES + 1).read_to_end(&mut bytes).with_context(doing)?;
@@ -76,8 +81,7 @@ fn recognise(bytes: &[u8]) -> Result<(usize, History), String> {
     }
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let (lines, torn) = bytes.split_at(whole);
-    let is_entry = torn.starts_with(ENTRY_BEGIN) || ENTRY_BEGIN.starts_with(torn);
-    if lines.is_empty() && !is_entry {
+    if lines.is_empty() && !is_torn_first_entry(torn) {
         return Err("it is not an audit".to_owned());
     }
     let text = std::str::from_utf8(lines).map_err(|_| "it is not UTF-8 text".to_owned())?;
@@ -86,6 +90,27 @@ fn recognise(bytes: &[u8]) -> Result<(usize, History), String> {
         return Err("it does not name its plan".to_owned());
     }
     Ok((whole, history))
+}
+
+/// Returns true for an empty text and for the begin of a first entry.
+fn is_torn_first_entry(torn: &[u8]) -> bool {
+    let Ok(torn) = std::str::from_utf8(torn) else {
+        return false;
+    };
+    let [begin, after_time] = FIRST_ENTRY;
+    let Some(rest) = torn.strip_prefix(begin) else {
+        return begin.starts_with(torn);
+    };
+    let time = rest.find('"').unwrap_or(rest.len());
+    let is_time = |byte: u8| byte.is_ascii_digit() || b"-T:.Z".contains(&byte);
+    let (time, rest) = rest.split_at(time);
+    time.bytes().all(is_time) && (after_time.starts_with(rest) || rest.starts_with(after_time))
+}
+
+/// Returns true if a path still leads to this open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (open, named) = (file.metadata()?, std::fs::symlink_metadata(path)?);
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
 }
 
 fn refused(path: &Path, error: &io::Error) -> UserError {
@@ -134,7 +159,8 @@ mod tests {
             assert_eq!(read.as_ref().map(|(whole, _)| *whole), Ok(expected), "{torn}");
             assert_eq!(read.map(|(_, history)| history.hash), Ok(Some("h".to_owned())));
         }
-        for torn in ["", "{\"a", &BEGUN[..40]] {
+        for length in [0, 2, 7, 12, 28, 29, 40, 60, BEGUN.len()] {
+            let torn = &BEGUN[..length];
             assert_eq!(recognise(torn.as_bytes()).map(|(whole, _)| whole), Ok(0), "{torn}");
         }
     }
@@ -146,6 +172,8 @@ mod tests {
             "a letter to somebody",
             "first line\nsecond line",
             "{\"id\":1}\n{\"id\":2}\n",
+            "{\"at\":\"home\",\"what\":\"notes\"}",
+            "{\"at\":\"2026\",\"what\":\"notes\"}",
             &format!("{wave}\n"),
             &format!("{BEGUN}\nnotes\n"),
         ] {

@@ -46,10 +46,10 @@ impl Context {
         text: impl FnOnce() -> String,
         json: impl FnOnce() -> Value,
     ) -> io::Result<()> {
-        terminal::data(&match self.common.output {
-            Output::Text => text(),
-            Output::Json => json().to_string(),
-        })
+        match self.common.output {
+            Output::Text => terminal::data(&text()),
+            Output::Json => terminal::json(&json().to_string()),
+        }
     }
 
     /// Returns the value of `--function`.

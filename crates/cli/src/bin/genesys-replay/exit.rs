@@ -34,6 +34,8 @@ impl ExitStatus {
 #[error("{what}")]
 pub(crate) struct UserError {
     pub(crate) what: String,
+    /// More lines for the message.
+    details: Vec<String>,
     pub(crate) remedy: String,
     code: u8,
 }
@@ -41,7 +43,12 @@ pub(crate) struct UserError {
 impl UserError {
     /// Returns a refusal: nothing was changed.
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into(), code: 3 }
+        Self { what: what.into(), details: Vec::new(), remedy: remedy.into(), code: 3 }
+    }
+
+    /// Adds lines to the message.
+    pub(crate) fn with_details(self, details: Vec<String>) -> Self {
+        Self { details, ..self }
     }
 
     /// Returns the error for an answer of AWS or Genesys Cloud with which the command cannot continue.
@@ -71,6 +78,10 @@ pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
         Err(error) => error,
     };
     terminal::say(&format!("error: {}", with_causes(error.as_ref())));
+    let details = error.downcast_ref::<UserError>().map(|error| error.details.as_slice());
+    for detail in details.unwrap_or_default() {
+        terminal::say(&format!("  {detail}"));
+    }
     let (code, remedy) = remedy(&error);
     if let Some(remedy) = remedy {
         terminal::say(&format!("  hint: {remedy}"));

@@ -87,15 +87,36 @@ pub(crate) fn write_whole(
     may_replace: Replaceable,
     content: &[u8],
 ) -> anyhow::Result<()> {
-    finish(draft(path, may_replace)?, path, content)
+    finish(draft(path, may_replace)?, path, may_replace, content)
 }
 
 /// Writes a draft and gives it its name.
-pub(crate) fn finish(mut draft: NamedTempFile, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn finish(
+    mut draft: NamedTempFile,
+    path: &Path,
+    may_replace: Replaceable,
+    content: &[u8],
+) -> anyhow::Result<()> {
     let doing = || format!("writing {}", path.display());
     draft.write_all(content).with_context(doing)?;
     draft.as_file().sync_all().with_context(doing)?;
-    draft.persist(path).with_context(doing)?;
+    persist(draft, path, may_replace)
+}
+
+/// Gives a complete draft its name. The file of this name may have changed since the draft began.
+pub(crate) fn persist(
+    draft: NamedTempFile,
+    path: &Path,
+    may_replace: Replaceable,
+) -> anyhow::Result<()> {
+    may_replace.check(path)?;
+    let doing = || format!("writing {}", path.display());
+    match may_replace {
+        Replaceable::Nothing => draft.persist_noclobber(path).with_context(doing)?,
+        Replaceable::Plan | Replaceable::Records | Replaceable::Page => {
+            draft.persist(path).with_context(doing)?
+        }
+    };
     Ok(())
 }
 

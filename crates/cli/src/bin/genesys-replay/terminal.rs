@@ -1,5 +1,6 @@
 //! Data on stdout, messages on stderr.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,29 @@ fn is_visible(c: char) -> bool {
     // After another character, because an accent is visible there.
     let text: String = ['a', c].iter().collect();
     matches!(c, '"' | '\'' | '\\') || text.escape_debug().count() == 2
+}
+
+/// Writes a JSON document to stdout. Characters that are invisible on a terminal are written as JSON escapes.
+pub(crate) fn json(document: &str) -> io::Result<()> {
+    coloured(&escaped_json(document))
+}
+
+fn escaped_json(document: &str) -> String {
+    let mut shown = String::with_capacity(document.len());
+    for c in document.chars() {
+        let is_shown =
+            if c.is_ascii() { !c.is_ascii_control() || c == '\n' } else { is_visible(c) };
+        if is_shown {
+            shown.push(c);
+        } else {
+            // serde has escaped the control characters of ASCII except DEL. The rest is only in strings.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+    }
+    shown
 }
 
 /// Writes data to stdout. Ignores a closed stdout, because its reader may have read enough.
@@ -164,6 +188,20 @@ mod tests {
         assert!(text.lines().skip(1).all(|line| line.starts_with("    0")), "{text}");
         let arn = "arn:aws:lambda:eu-central-1:271828182845:function:".repeat(2);
         assert!(wrapped(&arn, Some(80), 4).lines().count() >= 2);
+    }
+
+    #[test]
+    fn json_document_keeps_its_value_when_characters_are_invisible() {
+        let value = serde_json::json!({ "id": "a\u{a0}\u{200d}\u{e0041}\u{7f}\n\"語\u{3000}" });
+        for text in [value.to_string(), format!("{value:#}")] {
+            let shown = escaped_json(&text);
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&shown).ok().as_ref(),
+                Some(&value)
+            );
+            assert!(shown.chars().all(|c| c == '\n' || is_visible(c)), "{shown}");
+            assert!(shown.contains('語'), "{shown}");
+        }
     }
 
     #[test]

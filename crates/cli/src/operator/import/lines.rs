@@ -32,14 +32,14 @@ pub fn read_all(
     let mut line = Vec::new();
     let mut is_first = true;
     for number in 1_u64.. {
-        if number > MAX_LINES {
-            return Err(invalid(format!("it has more than {MAX_LINES} lines; import it in parts")));
-        }
         line.clear();
         // One byte more than permitted, to detect a line that is too long.
         let mut limited = text.by_ref().take(MAX_LINE_BYTES as u64 + 1);
         if limited.read_until(b'\n', &mut line)? == 0 {
             break;
+        }
+        if number > MAX_LINES {
+            return Err(invalid(format!("it has more than {MAX_LINES} lines; import it in parts")));
         }
         let begun = line.trim_ascii();
         if begun.is_empty() {

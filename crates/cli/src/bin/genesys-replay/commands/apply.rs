@@ -24,7 +24,6 @@ use crate::audit_file::AuditFile;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files;
-use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 pub(super) use checks::read;
 
@@ -234,10 +233,10 @@ impl ApplyArgs {
             DestinationArg::Queue => format!("to the queue {}", plan.content.queue_arn),
             DestinationArg::Target => "directly to their targets, from this process".to_owned(),
         };
-        terminal::data(&match context.output() {
-            Output::Json => output::preview_json(plan, &to, begun),
-            Output::Text => terminal::fitted(&output::preview(plan, &to, begun, &self.options())),
-        })?;
+        context.print(
+            || terminal::fitted(&output::preview(plan, &to, begun, &self.options())),
+            || output::preview_json(plan, &to, begun),
+        )?;
         terminal::say(&format!(
             "nothing was sent; add --yes to send {}",
             dead_letters(count - begun.min(count))
@@ -252,10 +251,10 @@ impl ApplyArgs {
         summary: &Summary,
         audit: &Path,
     ) -> anyhow::Result<ExitStatus> {
-        terminal::data(&match context.output() {
-            Output::Json => output::summary_json(plan, summary, audit),
-            Output::Text => terminal::fitted(&output::summary(plan, summary, audit)),
-        })?;
+        context.print(
+            || terminal::fitted(&output::summary(plan, summary, audit)),
+            || output::summary_json(plan, summary, audit),
+        )?;
         let resume_hint = self.resume_hint(context);
         Ok(match summary.stop_reason {
             StopReason::Done if summary.is_well() => ExitStatus::Success,

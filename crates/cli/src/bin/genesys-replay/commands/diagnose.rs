@@ -157,13 +157,18 @@ impl DiagnoseArgs {
             terminal::say(&format!("{files} payloads: {}", folder.display()));
         }
         if let (Some(draft), Some(path), Some(rows)) = (page, &self.html, outputs.rows) {
-            files::finish(draft, path, diagnosis.page(rows).render().as_bytes())?;
+            files::finish(
+                draft,
+                path,
+                Replaceable::Page,
+                diagnosis.page(rows).render().as_bytes(),
+            )?;
             terminal::say(&format!("the page: {}", path.display()));
         }
-        terminal::data(&match context.output() {
-            Output::Text => text::of(diagnosis),
-            Output::Json => serde_json::to_string_pretty(&diagnosis.summary())?,
-        })?;
+        match context.output() {
+            Output::Text => terminal::data(&text::of(diagnosis))?,
+            Output::Json => terminal::json(&serde_json::to_string_pretty(&diagnosis.summary())?)?,
+        }
         Ok(match diagnosis.total {
             0 => ExitStatus::Success,
             1.. => ExitStatus::Findings,

@@ -57,7 +57,7 @@ impl DoctorArgs {
         let found = Box::pin(checks).await;
         match context.output() {
             Output::Text => terminal::coloured(&text(&found))?,
-            Output::Json => terminal::data(&json(&found).to_string())?,
+            Output::Json => terminal::json(&json(&found).to_string())?,
         }
         let has_errors = found.count(Verdict::Error) > 0;
         match found.no_answer {

@@ -14,10 +14,9 @@ use super::apply::read;
 use super::plan::dead_letters;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::files;
 use crate::files::Replaceable;
-use crate::global_arguments::Output;
 use crate::terminal::one_line;
-use crate::{files, terminal};
 
 /// Make a new plan that changes the bodies of dead letters with a JSON Patch, and show the difference. Sends nothing.
 ///
@@ -81,21 +80,8 @@ impl EditArgs {
         plan.superseded_by = Some(edited.id.clone());
         files::write_whole(&self.plan, Replaceable::Plan, plan.write()?.as_bytes())?;
         let items = edited.content.items.len();
-        terminal::data(&match context.output() {
-            Output::Json => {
-                let diffs = diffs.iter().map(|(key, diff)| json!({ "key": key, "diff": diff }));
-                json!({
-                    "plan": self.out,
-                    "id": edited.id,
-                    "hash": edited.hash,
-                    "items": items,
-                    "edited": count,
-                    "supersedes": plan.id,
-                    "diffs": diffs.collect::<Vec<_>>(),
-                })
-                .to_string()
-            }
-            Output::Text => {
+        context.print(
+            || {
                 let max = if self.all { diffs.len() } else { MAX_DIFFS_SHOWN };
                 let shown = diffs
                     .iter()
@@ -109,10 +95,22 @@ impl EditArgs {
                     edited.id,
                     dead_letters(items),
                     self.out.display(),
-                    plan.id,
+                    one_line(&plan.id),
                 )
-            }
-        })?;
+            },
+            || {
+                let diffs = diffs.iter().map(|(key, diff)| json!({ "key": key, "diff": diff }));
+                json!({
+                    "plan": self.out,
+                    "id": edited.id,
+                    "hash": edited.hash,
+                    "items": items,
+                    "edited": count,
+                    "supersedes": plan.id,
+                    "diffs": diffs.collect::<Vec<_>>(),
+                })
+            },
+        )?;
         Ok(ExitStatus::Success)
     }
 

@@ -21,7 +21,6 @@ use serde_json::json;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
-use crate::global_arguments::Output;
 use crate::terminal::one_line;
 use crate::time_argument::parse_time;
 use crate::{files, table, terminal};
@@ -139,21 +138,22 @@ impl PlanArgs {
         if count > 0 {
             files::write_whole(&self.out, Replaceable::Nothing, plan.write()?.as_bytes())?;
         }
-        terminal::data(&match context.output() {
-            Output::Text => {
+        context.print(
+            || {
                 let file = if count > 0 { format!(", in {out}") } else { String::new() };
                 let (id, shown) = (&plan.id, dead_letters(count));
                 terminal::fitted(&format!("{id}: {shown} to send again{file}\n{}", summary(&plan)))
-            }
-            Output::Json => json!({
-                "plan": self.out,
-                "id": plan.id,
-                "hash": plan.hash,
-                "items": count,
-                "left_out": plan.content.left_out,
-            })
-            .to_string(),
-        })?;
+            },
+            || {
+                json!({
+                    "plan": self.out,
+                    "id": plan.id,
+                    "hash": plan.hash,
+                    "items": count,
+                    "left_out": plan.content.left_out,
+                })
+            },
+        )?;
         if count == 0 {
             terminal::say("nothing to send, and no plan was written; the output lists the reasons");
             return Ok(ExitStatus::Findings);

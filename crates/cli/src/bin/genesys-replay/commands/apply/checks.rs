@@ -83,16 +83,14 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
     let ledger = app::ledger(context.aws().await?, &settings.table);
     let drifted = drift(plan, history, &ledger, &context.progress).await?;
     if !drifted.is_empty() {
-        let shown: Vec<String> = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
-        Err(UserError::new(
-            format!(
-                "{} of {} have changed in the ledger since the plan was made:\n  {}",
-                drifted.len(),
-                dead_letters(plan.content.items.len()),
-                shown.join("\n  ")
-            ),
-            "make a new plan, which leaves out events that were delivered meanwhile",
-        ))?;
+        let what = format!(
+            "{} of {} have changed in the ledger since the plan was made",
+            drifted.len(),
+            dead_letters(plan.content.items.len()),
+        );
+        let remedy = "make a new plan, which leaves out events that were delivered meanwhile";
+        let shown = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
+        Err(UserError::new(what, remedy).with_details(shown))?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub(super) const MAX_NAMED: usize = 10;
 /// Returns the preview of a run for people.
 pub(super) fn preview(plan: &Plan, to: &str, begun: usize, options: &Options) -> String {
     let content = &plan.content;
+    let to = one_line(to);
     format!(
         "{} by {}, {}: {}\n{}would be sent {to}; edited: {}, in an earlier run: {begun}\n\
          at most {} per second; the first wave has {}, each next wave {} times as many, until {} % of a wave fail\n",
@@ -32,7 +33,7 @@ pub(super) fn preview(plan: &Plan, to: &str, begun: usize, options: &Options) ->
 }
 
 /// Returns the preview of a run for programs.
-pub(super) fn preview_json(plan: &Plan, to: &str, begun: usize) -> String {
+pub(super) fn preview_json(plan: &Plan, to: &str, begun: usize) -> Value {
     json!({
         "plan": plan.id,
         "items": plan.content.items.len(),
@@ -41,7 +42,6 @@ pub(super) fn preview_json(plan: &Plan, to: &str, begun: usize) -> String {
         "to": to,
         "applied": false,
     })
-    .to_string()
 }
 
 /// Returns the result of a run for people.
@@ -79,7 +79,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
 }
 
 /// Returns the result of a run for programs.
-pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> String {
+pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> Value {
     let outcomes = summary.outcomes.iter().map(|((outcome, code), count)| {
         let code = Some(code).filter(|code| !code.is_empty());
         json!({ "outcome": outcome, "failure_code": code, "count": count })
@@ -100,7 +100,6 @@ pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> Stri
         "audit": audit,
         "applied": true,
     })
-    .to_string()
 }
 
 fn edited(plan: &Plan) -> usize {

@@ -42,7 +42,6 @@ impl JsonReport {
         // JSON ignores spaces before a number.
         write!(self.file, "{total:COUNT_DIGITS$}")?;
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.persist(&self.path)?;
-        Ok(())
+        files::persist(file, &self.path, Replaceable::Records)
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
         let example = format!("such as {}", group.example.event_id);
         table.add_row([
             group.count.to_string(),
-            lines([key.category, &key.failure_code]),
+            lines([key.category, &one_line(&key.failure_code)]),
             lines([
                 &one_line(&key.event_type),
                 &one_line(resource(&key.target)),
