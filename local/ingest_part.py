@@ -42,7 +42,7 @@ def play(local: Stack, executable: pathlib.Path) -> tuple[list[Sent], list[str]]
             if exchange.repeats:
                 driver.until_handled(local, accepted(exchanged))
             answer = send(exchange, url)
-            exchanged.append(Exchanged(exchange, answer, snapshot.requests(lines_of(log))[-1]))
+            exchanged.append(Exchanged(exchange, answer, line_of(log, len(exchanged))))
     url = ministack.function_url(local.aws, local.outputs["IngestUrl"])
     answers = [send(exchange, url) for exchange in TO_FUNCTION]
     lines = snapshot.requests(snapshot.log_lines(local, "IngestLogGroupName"))
@@ -94,6 +94,15 @@ def lines_of(log: pathlib.Path) -> list[dict[str, Any]]:
     """The complete lines of the server."""
     whole_lines, _, _ = log.read_text().rpartition("\n")
     return snapshot.parsed(whole_lines.splitlines())
+
+
+def line_of(log: pathlib.Path, number: int) -> Mapping[str, Any]:
+    """The line about a request, by its number from 0; waits for it, because a thread of its own writes the lines."""
+
+    def line() -> Mapping[str, Any] | None:
+        return next(iter(snapshot.requests(lines_of(log))[number:]), None)
+
+    return processes.wait_for("the line of a request", line, seconds=20)
 
 
 def send(exchange: Exchange, url: str) -> Answer:

@@ -214,6 +214,7 @@ impl<P: IngestPorts> IngestService<P> {
             if self.metrics.count(&figures) {
                 self.flush_metrics();
             }
+            telemetry::lines_written().await;
             response
         }
         .instrument(span)

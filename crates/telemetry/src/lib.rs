@@ -20,6 +20,9 @@ pub use line_writer::LineWriter;
 /// The writer of this process to stdout.
 static STDOUT: OnceLock<LineWriter> = OnceLock::new();
 
+/// The maximum delay of an answer for its lines.
+const MAX_LINE_DELAY: Duration = Duration::from_millis(5);
+
 /// The maximum time for the last lines of a process.
 const MAX_LAST_LINES_TIME: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,14 @@ pub fn init(level: LogLevel) -> io::Result<LineWriter> {
 pub async fn flush(left: Duration) {
     if let Some(writer) = STDOUT.get() {
         writer.drain(left.saturating_sub(ANSWER_TIME).clamp(MIN_FLUSH_TIME, MAX_FLUSH_TIME)).await;
+    }
+}
+
+/// Waits until the lines of a request are written, so that its answer follows them. An output that blocks delays the
+/// answer by 5 ms at most.
+pub async fn lines_written() {
+    if let Some(writer) = STDOUT.get() {
+        writer.written(MAX_LINE_DELAY).await;
     }
 }
 

@@ -34,7 +34,7 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when a line was queued.
     queued: Condvar,
-    /// The number of calls to the output that have ended.
+    /// The number of texts that were written or dropped.
     progress: watch::Sender<u64>,
     max_stall: Duration,
 }
@@ -43,6 +43,8 @@ struct Shared {
 struct State {
     waiting: VecDeque<Box<[u8]>>,
     waiting_bytes: usize,
+    /// The number of texts that were queued.
+    queued: u64,
     is_writing: bool,
     dropped_lines: usize,
     /// True after the output refused a write. The number of dropped lines then waits for the next line.
@@ -58,30 +60,31 @@ impl State {
         !self.is_writing && !self.has_work()
     }
 
-    fn drop_waiting(&mut self) {
+    /// Drops the waiting texts and returns their number.
+    fn drop_waiting(&mut self) -> u64 {
         let lines: usize = self.waiting.iter().map(|text| lines_in(text)).sum();
         self.dropped_lines += lines;
-        self.waiting.clear();
         self.waiting_bytes = 0;
+        self.waiting.drain(..).fold(0, |texts, _| texts + 1)
     }
 
-    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text if there is one.
-    fn take(&mut self) -> Vec<u8> {
+    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text if there is one. Returns the number of texts, too.
+    fn take(&mut self) -> (Vec<u8>, u64) {
         let mut taken = Vec::new();
         if self.dropped_lines > 0 {
             taken.extend(dropped(self.dropped_lines));
             self.dropped_lines = 0;
         }
-        let mut is_first = true;
+        let mut texts = 0;
         while let Some(next) = self
             .waiting
-            .pop_front_if(|next| is_first || taken.len() + next.len() <= MAX_WRITE_BYTES)
+            .pop_front_if(|next| texts == 0 || taken.len() + next.len() <= MAX_WRITE_BYTES)
         {
-            is_first = false;
+            texts += 1;
             self.waiting_bytes -= next.len();
             taken.extend_from_slice(&next);
         }
-        taken
+        (taken, texts)
     }
 }
 
@@ -118,10 +121,18 @@ impl LineWriter {
                 continue;
             }
             if left >= max_stall {
-                self.0.state().drop_waiting();
+                let dropped = self.0.state().drop_waiting();
+                self.0.progress.send_modify(|written| *written += dropped);
             }
             return;
         }
+    }
+
+    /// Waits until the lines that are queued now are written, at most for `limit`. Drops no line.
+    pub async fn written(&self, limit: Duration) {
+        let queued = self.0.state().queued;
+        let mut progress = self.0.progress.subscribe();
+        let _ = timeout(limit, progress.wait_for(|written| *written >= queued)).await;
     }
 }
 
@@ -134,6 +145,7 @@ impl Write for LineWriter {
         } else {
             state.waiting.push_back(lines.into());
             state.waiting_bytes += lines.len();
+            state.queued += 1;
             self.0.queued.notify_one();
         }
         Ok(lines.len())
@@ -157,7 +169,7 @@ impl Shared {
                 state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.is_writing = true;
-            let text = state.take();
+            let (text, texts) = state.take();
             drop(state);
             let written = out.write_all(&text).and_then(|()| out.flush());
             state = self.state();
@@ -166,7 +178,7 @@ impl Shared {
             if written.is_err() {
                 state.dropped_lines += lines_in(&text);
             }
-            self.progress.send_modify(|writes| *writes += 1);
+            self.progress.send_modify(|written| *written += texts);
         }
     }
 }
@@ -287,6 +299,19 @@ mod tests {
         drop(permit);
         idle(&writer).await;
         assert_eq!(lines(&written), ["\"one\"", "\"two\""]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn line_is_written_before_a_later_one_is_queued() -> io::Result<()> {
+        let (mut writer, permit, written) = gated(AMPLE)?;
+        writer.write_all(b"\"one\"\n")?;
+        let _ = permit.send(());
+        writer.written(AMPLE).await;
+        assert_eq!(lines(&written), ["\"one\""]);
+        writer.write_all(b"\"two\"\n")?;
+        writer.written(Duration::ZERO).await;
+        assert_eq!(lines(&written), ["\"one\""], "the output is blocked");
         Ok(())
     }
 
