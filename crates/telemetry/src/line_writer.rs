@@ -51,6 +51,15 @@ struct State {
     is_refusing: bool,
 }
 
+/// The content of one call to the output.
+#[derive(Debug, Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    texts: u64,
+    /// The number of lines that are lost if the output refuses the call, with those that were dropped before.
+    lost_lines: usize,
+}
+
 impl State {
     fn has_work(&self) -> bool {
         !self.waiting.is_empty() || (self.dropped_lines > 0 && !self.is_refusing)
@@ -68,23 +77,22 @@ impl State {
         self.waiting.drain(..).fold(0, |texts, _| texts + 1)
     }
 
-    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text if there is one. Returns the number of texts, too.
-    fn take(&mut self) -> (Vec<u8>, u64) {
-        let mut taken = Vec::new();
+    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text if there is one.
+    fn take(&mut self) -> Chunk {
+        let mut chunk = Chunk { lost_lines: self.dropped_lines, ..Chunk::default() };
         if self.dropped_lines > 0 {
-            taken.extend(dropped(self.dropped_lines));
+            chunk.bytes.extend(dropped(self.dropped_lines));
             self.dropped_lines = 0;
         }
-        let mut texts = 0;
-        while let Some(next) = self
-            .waiting
-            .pop_front_if(|next| texts == 0 || taken.len() + next.len() <= MAX_WRITE_BYTES)
-        {
-            texts += 1;
+        while let Some(next) = self.waiting.pop_front_if(|next| {
+            chunk.texts == 0 || chunk.bytes.len() + next.len() <= MAX_WRITE_BYTES
+        }) {
+            chunk.texts += 1;
+            chunk.lost_lines += lines_in(&next);
             self.waiting_bytes -= next.len();
-            taken.extend_from_slice(&next);
+            chunk.bytes.extend_from_slice(&next);
         }
-        (taken, texts)
+        chunk
     }
 }
 
@@ -169,16 +177,16 @@ impl Shared {
                 state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.is_writing = true;
-            let (text, texts) = state.take();
+            let chunk = state.take();
             drop(state);
-            let written = out.write_all(&text).and_then(|()| out.flush());
+            let written = out.write_all(&chunk.bytes).and_then(|()| out.flush());
             state = self.state();
             state.is_writing = false;
             state.is_refusing = written.is_err();
             if written.is_err() {
-                state.dropped_lines += lines_in(&text);
+                state.dropped_lines += chunk.lost_lines;
             }
-            self.progress.send_modify(|written| *written += texts);
+            self.progress.send_modify(|written| *written += chunk.texts);
         }
     }
 }
@@ -315,12 +323,13 @@ mod tests {
         Ok(())
     }
 
-    /// An output that refuses its first write.
-    struct RefusesOnce(Arc<Mutex<Vec<u8>>>, bool);
+    /// An output that refuses its first writes.
+    struct RefusesFirst(Arc<Mutex<Vec<u8>>>, u32);
 
-    impl Write for RefusesOnce {
+    impl Write for RefusesFirst {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            if !std::mem::replace(&mut self.1, true) {
+            if self.1 > 0 {
+                self.1 -= 1;
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(text);
@@ -335,13 +344,15 @@ mod tests {
     #[tokio::test]
     async fn lines_that_the_output_refuses_are_counted() -> io::Result<()> {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let mut writer = LineWriter::with_stall(RefusesOnce(Arc::clone(&written), false), AMPLE)?;
-        writer.write_all(b"\"refused\"\n")?;
-        idle(&writer).await;
+        let mut writer = LineWriter::with_stall(RefusesFirst(Arc::clone(&written), 2), AMPLE)?;
+        for _ in 0..2 {
+            writer.write_all(b"\"refused\"\n")?;
+            idle(&writer).await;
+        }
         writer.write_all(b"\"after\"\n")?;
         idle(&writer).await;
         let lines = lines(&written);
-        assert!(lines[0].contains("\"lines\":1") && lines[1] == "\"after\"", "{lines:?}");
+        assert!(lines[0].contains("\"lines\":2") && lines[1] == "\"after\"", "{lines:?}");
         Ok(())
     }
 
