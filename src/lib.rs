@@ -59,3 +59,4 @@ pub mod replay;
 pub mod retry_after;
 pub mod secret;
 pub mod target;
+pub mod text;

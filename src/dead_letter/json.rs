@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use crate::text::without_bom;
+
 /// A message body, parsed only as far as its kind.
 #[derive(Debug)]
 pub(super) enum Body<'m> {
@@ -16,6 +18,7 @@ pub(super) enum Body<'m> {
 
 impl<'m> Body<'m> {
     pub(super) fn read(body: &'m str) -> Self {
+        let body = without_bom(body);
         if body.trim().is_empty() {
             return Self::Empty;
         }
@@ -47,7 +50,7 @@ impl<'m> Object<'m> {
 
     /// Parses an object like [`read`](Self::read); the error gives the position.
     pub(super) fn parse(text: &'m str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text).map(Self)
+        serde_json::from_str(without_bom(text)).map(Self)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

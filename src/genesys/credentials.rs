@@ -5,6 +5,8 @@ use serde::Deserialize;
 
 use crate::secret::SecretError;
 
+use crate::text::without_bom;
+
 /// The id and the secret of the OAuth client.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -38,7 +40,7 @@ impl Credentials {
     /// [`CredentialsError::Malformed`] if the text has another form, or if one of the two is empty.
     pub fn from_secret(text: &str) -> Result<Self, CredentialsError> {
         let SecretMembers { client_id, client_secret } =
-            serde_json::from_str(text).map_err(|_| CredentialsError::Malformed)?;
+            serde_json::from_str(without_bom(text)).map_err(|_| CredentialsError::Malformed)?;
         if client_id.is_empty() || client_secret.is_empty() {
             return Err(CredentialsError::Malformed);
         }

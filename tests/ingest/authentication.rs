@@ -4,10 +4,11 @@ use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
-use genesys_replay_ingest::{Authentication, AuthenticationError, check_headers};
+use genesys_replay_ingest::{Authentication, AuthenticationError, KeyRing, check_headers};
 use genesys_test_support::TestResult;
 use genesys_test_support::ingest_harness::{IngestHarness, SECRET, now, signature, wrapper};
 use hmac_sha256::HMAC;
+use standardwebhooks::Webhook;
 
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 
@@ -173,5 +174,54 @@ async fn signed_request_is_rejected_when_iam_authenticates() -> TestResult {
         assert!(answer.text.contains("IAM"), "{}", answer.text);
     }
     assert!(ingest.queued().is_empty());
+    Ok(())
+}
+
+/// Returns the result of verifying a body with these secrets.
+fn verified(
+    secrets: &str,
+    headers: Vec<(&'static str, String)>,
+    body: &str,
+) -> Result<Result<(), AuthenticationError>, Box<dyn std::error::Error>> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(name, value.parse()?);
+    }
+    Ok(KeyRing::parse(secrets)?.verify(&map, body.as_bytes()))
+}
+
+#[test]
+fn secret_is_read_without_padding_and_after_a_byte_order_mark() -> TestResult {
+    // 16, 17 and 18 bytes: two, one and no character of padding.
+    for encoded in
+        ["c2l4dGVlbiBieXRlcyEhIQ==", "c2V2ZW50ZWVuIGJ5dGVzISE=", "ZWlnaHRlZW4gYnl0ZXMgISEh"]
+    {
+        let padded = format!("whsec_{encoded}");
+        let bare = encoded.trim_end_matches('=');
+        for text in [&padded, bare, &format!("whsec_{bare}"), &format!("\u{feff}{padded}\n")] {
+            let headers = signature(&padded, "m-1", 0, "{}")?;
+            assert_eq!(verified(text, headers, "{}")?, Ok(()), "{text:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn signature_with_the_text_of_the_secret_is_refused_by_name() -> TestResult {
+    let encoded = SECRET.trim_start_matches("whsec_");
+    for key in [SECRET, encoded] {
+        let at = now();
+        let signed = Webhook::from_bytes(key.as_bytes().to_vec())?.sign("m-1", at, b"{}")?;
+        let mut headers = signature(SECRET, "m-1", 0, "{}")?;
+        headers.retain(|(name, _)| !name.starts_with("webhook-"));
+        headers.extend([
+            ("webhook-id", "m-1".to_owned()),
+            ("webhook-timestamp", at.to_string()),
+            ("webhook-signature", signed),
+        ]);
+        assert_eq!(verified(SECRET, headers, "{}")?, Err(AuthenticationError::TextAsKey));
+    }
+    let headers = signature("whsec_b3RoZXIgc2VjcmV0IG9mIHNvbWVib2R5", "m-1", 0, "{}")?;
+    assert_eq!(verified(SECRET, headers, "{}")?, Err(AuthenticationError::Mismatch));
     Ok(())
 }

@@ -370,3 +370,21 @@ fn own_echo_is_detected_only_without_other_attributes() -> TestResult {
     assert!(!parsed(&self::message(&of_nothing, &[])?)?.own_echo);
     Ok(())
 }
+
+#[test]
+fn byte_order_mark_is_skipped_when_read_and_delivered_unchanged() -> TestResult {
+    for name in ["plain-event.json", "tutorial-interaction.json", "audit-event.json"] {
+        for message in messages(name)? {
+            for attributes in [&[][..], &[("TARGET_ARN", "t"), ("ERROR_CODE", "TIMEOUT")]] {
+                let plain = self::message(&message.body, attributes)?;
+                let marked = self::message(&format!("\u{feff}{}", message.body), attributes)?;
+                let (plain, marked_letter) = (parsed(&plain)?, parsed(&marked)?);
+                assert_eq!(marked_letter.payload, marked.body, "{name}");
+                assert_eq!(marked_letter.event_id, plain.event_id, "{name}");
+                assert_eq!(marked_letter.event_type, plain.event_type, "{name}");
+                assert_eq!(marked_letter.interaction, plain.interaction, "{name}");
+            }
+        }
+    }
+    Ok(())
+}

@@ -5,8 +5,11 @@ use std::fmt;
 
 use axum::http::HeaderMap;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use genesys_replay::clock::Timestamp;
+use genesys_replay::text::without_bom;
 use hmac_sha256::HMAC;
 use secrecy::{ExposeSecret, SecretSlice};
 use standardwebhooks::{
@@ -29,6 +32,12 @@ const RECOMMENDED_KEY_BYTES: usize = 24;
 /// The minimum length of a secret that is accepted, in bytes, because a shorter secret can be guessed.
 const MIN_KEY_BYTES: usize = 16;
 
+/// Secrets are read with and without padding, because some programs remove it.
+const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// The prefix of a symmetric signature, the only supported kind.
 const VERSION: &str = "v1,";
 
@@ -50,6 +59,11 @@ pub enum AuthenticationError {
     /// The signature belongs to another body or another secret.
     #[error("no signature matches the body")]
     Mismatch,
+    /// The sender signed with the text of a secret, instead of the bytes that the text encodes.
+    #[error(
+        "the signature is made with the text of the secret: the key is the base64-decoded part after whsec_"
+    )]
+    TextAsKey,
     /// AWS IAM did not authorize the request. Signatures are not used in this mode.
     #[error("the request was not authorized by AWS IAM")]
     NotAuthorized,
@@ -75,6 +89,8 @@ pub struct KeyRing {
 struct Key {
     webhook: Webhook,
     bytes: SecretSlice<u8>,
+    /// The text of the secret, with and without its prefix, which some senders use as the key by mistake.
+    texts: [SecretSlice<u8>; 2],
 }
 
 impl fmt::Debug for KeyRing {
@@ -89,7 +105,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingFault`] if the text does not hold one or two valid secrets.
     pub fn parse(text: &str) -> Result<Self, KeyRingFault> {
-        let secrets: Vec<&str> = text
+        let secrets: Vec<&str> = without_bom(text)
             .split(|letter: char| letter.is_whitespace() || letter == ',')
             .filter(|secret| !secret.is_empty())
             .collect();
@@ -99,9 +115,8 @@ impl KeyRing {
         let mut ring = Self { keys: Vec::new(), short: false };
         for (index, secret) in secrets.iter().enumerate() {
             let fault = KeyRingFault::NotBase64(index + 1);
-            let bytes = STANDARD
-                .decode(secret.strip_prefix(PREFIX).unwrap_or(secret))
-                .map_err(|_| fault)?;
+            let encoded = secret.strip_prefix(PREFIX).unwrap_or(secret);
+            let bytes = SECRET_BASE64.decode(encoded).map_err(|_| fault)?;
             if bytes.len() < MIN_KEY_BYTES {
                 return Err(fault);
             }
@@ -109,6 +124,8 @@ impl KeyRing {
             ring.keys.push(Key {
                 webhook: Webhook::from_bytes(bytes.clone()).map_err(|_| fault)?,
                 bytes: bytes.into(),
+                texts: [encoded.to_owned(), format!("{PREFIX}{encoded}")]
+                    .map(|text| text.into_bytes().into()),
             });
         }
         Ok(ring)
@@ -133,6 +150,11 @@ impl KeyRing {
                 Err(error) => fault = meaning(&error),
             }
         }
+        if fault == AuthenticationError::Mismatch
+            && self.keys.iter().any(|key| key.text_has_signed(headers, body))
+        {
+            fault = AuthenticationError::TextAsKey;
+        }
         Err(fault)
     }
 }
@@ -141,18 +163,28 @@ impl Key {
     /// Returns true if this key has signed a body that is not text. The scheme signs bytes, but its Rust crate
     /// accepts only text, and a webhook that is not text must still be archived.
     fn has_signed(&self, headers: &HeaderMap, body: &[u8]) -> bool {
-        let text = |name| headers.get(name)?.to_str().ok();
-        let (Some(id), Some(at)) = (text(HEADER_WEBHOOK_ID), text(HEADER_WEBHOOK_TIMESTAMP)) else {
-            return false;
-        };
-        let signed = [format!("{id}.{at}.").as_bytes(), body].concat();
-        text(HEADER_WEBHOOK_SIGNATURE)
-            .unwrap_or_default()
-            .split(' ')
-            .filter_map(|signature| signature.strip_prefix(VERSION))
-            .filter_map(|signature| STANDARD.decode(signature).ok()?.try_into().ok())
-            .any(|mac: [u8; 32]| HMAC::verify(&signed, self.bytes.expose_secret(), &mac))
+        is_signed(self.bytes.expose_secret(), headers, body)
     }
+
+    /// Returns true if the text of this key was used as the key.
+    fn text_has_signed(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+        self.texts.iter().any(|text| is_signed(text.expose_secret(), headers, body))
+    }
+}
+
+/// Returns true if one of the signatures was made with this key.
+fn is_signed(key: &[u8], headers: &HeaderMap, body: &[u8]) -> bool {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let (Some(id), Some(at)) = (text(HEADER_WEBHOOK_ID), text(HEADER_WEBHOOK_TIMESTAMP)) else {
+        return false;
+    };
+    let signed = [format!("{id}.{at}.").as_bytes(), body].concat();
+    text(HEADER_WEBHOOK_SIGNATURE)
+        .unwrap_or_default()
+        .split(' ')
+        .filter_map(|signature| signature.strip_prefix(VERSION))
+        .filter_map(|signature| STANDARD.decode(signature).ok()?.try_into().ok())
+        .any(|mac: [u8; 32]| HMAC::verify(&signed, key, &mac))
 }
 
 /// Checks the headers of a request before its body is read.

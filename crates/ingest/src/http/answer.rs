@@ -92,7 +92,8 @@ fn problem(refusal: &Refusal) -> Response {
             | AuthenticationError::IdWithDot
             | AuthenticationError::Timestamp
             | AuthenticationError::Window
-            | AuthenticationError::Mismatch => "Webhook-Signature",
+            | AuthenticationError::Mismatch
+            | AuthenticationError::TextAsKey => "Webhook-Signature",
         };
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }

@@ -160,7 +160,11 @@ fn read_limited(input: impl Read) -> io::Result<Vec<u8>> {
     if content.len() as u64 > MAX_FILE_BYTES {
         return Err(io::Error::other(format!("it has more than {MAX_FILE_BYTES} bytes")));
     }
-    Ok(content)
+    // Some programs begin a file with a byte order mark.
+    match content.strip_prefix("\u{feff}".as_bytes()) {
+        Some(rest) => Ok(rest.to_vec()),
+        None => Ok(content),
+    }
 }
 
 /// Returns the path of a plan's audit, which is beside the plan.

@@ -14,6 +14,9 @@ const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// The maximum length of a text that is one document, in bytes. JSON lines may have any length.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
+/// Some programs begin a file with these bytes.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The maximum number of lines, so that an input without an end ends with an error.
 const MAX_LINES: u64 = 10_000_000;
 
@@ -40,6 +43,9 @@ pub fn read_all(
         }
         if number > MAX_LINES {
             return Err(invalid(format!("it has more than {MAX_LINES} lines; import it in parts")));
+        }
+        if is_first && line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
         }
         let begun = line.trim_ascii();
         if begun.is_empty() {
@@ -161,6 +167,10 @@ mod tests {
             let expected = ["event 1: {\"id\":1}", "event 2: {\"id\":2}"];
             assert_eq!(read(text.as_bytes()), expected, "{text}");
         }
+        for marked in ["\u{feff}[{\"id\":1}]", "\u{feff}{\n\"entities\":[{\"id\":1}]}"] {
+            assert_eq!(read(marked.as_bytes()), ["event 1: {\"id\":1}"]);
+        }
+        assert_eq!(read("\u{feff}{\"id\":1}\n".as_bytes()), ["line 1: {\"id\":1}"]);
         let lines = read(b"{\"id\":1}\r\n\n{\"id\":2}");
         assert_eq!(lines, ["line 1: {\"id\":1}", "line 3: {\"id\":2}"]);
         let pages = read(b"{\"entities\":[{\"id\":1},{\"id\":2}]}\n{\"entities\":[]}\n");
