@@ -1,6 +1,6 @@
 //! The buffer space of large bodies: a fast sender gets it, whatever slow, stalled and unsigned senders do.
 //!
-//! Time is paused, and connections are in memory.
+//! Time is paused, and connections are in memory. The last test runs the real program.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -11,12 +11,16 @@ use std::time::Duration;
 use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Authentication, Ingest};
-use genesys_test_support::TestResult;
 use genesys_test_support::ingest_harness::{IngestHarness, SECRET, now, signature, wrapper};
+use genesys_test_support::{ReplayHarness, TestResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+
+use crate::program::settings;
+use crate::support::server::Server;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -277,5 +281,33 @@ async fn small_stalled_bodies_take_no_space() -> TestResult {
         assert_eq!(status, "200", "{length}");
     }
     drop(strangers);
+    Ok(())
+}
+
+#[tokio::test]
+async fn program_accepts_signed_bodies_beside_nine_stalled_strangers() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &queue).await?;
+    settings.insert("SUBSCRIPTION_CHECK".to_owned(), "off".to_owned());
+    let server = Server::start(&settings, &harness.aws).await?;
+    let url = server.url("");
+    let address = url.strip_prefix("http://").ok_or("no address")?;
+    let mut strangers = Vec::new();
+    for _ in 0..9 {
+        let mut stranger = TcpStream::connect(address).await?;
+        stranger.write_all(forged_head(MIB).as_bytes()).await?;
+        stranger.write_all(&vec![b'x'; 40 * KIB]).await?;
+        strangers.push(stranger);
+    }
+    for number in 0..15 {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(&signed(&format!("m-{number}"), 100 * KIB)?).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{number}: {answer}");
+    }
+    drop(strangers);
+    server.end().await?;
     Ok(())
 }
