@@ -228,7 +228,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done => f.write_str("nothing is left to send"),
+            Self::Done => f.write_str("done, no event is left to send"),
             Self::TooManyFailures { failed, of } => {
                 write!(f, "stopped: {failed} of the last {of} were not delivered")
             }
