@@ -6,15 +6,30 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use genesys_replay_cli::operator::apply::{AuditEntry, History, Journal};
+use genesys_replay_cli::operator::apply::{AuditEntry, CorruptAudit, History, Journal};
 
 use crate::exit::UserError;
 
-/// The maximum size of an audit file, in bytes: more than a plan of a million dead letters needs.
+/// The maximum size of an audit file, in bytes: more than any plan needs that can be read.
 const MAX_AUDIT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// The parts of a first entry around its time, by which its torn line is recognised.
 const FIRST_ENTRY: [&str; 2] = ["{\"at\":\"", "\",\"what\":\"begun\",\"plan\":\""];
+
+/// The reason why a file is not an audit.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum NotAnAudit {
+    #[error("it has more than {MAX_AUDIT_BYTES} bytes")]
+    TooLong,
+    #[error("it is not an audit")]
+    NoEntry,
+    #[error("it is not UTF-8 text")]
+    NotText,
+    #[error(transparent)]
+    Corrupt(#[from] CorruptAudit),
+    #[error("it does not name its plan")]
+    NoPlan,
+}
 
 /// An audit file that this process alone writes.
 pub(crate) struct AuditFile {
@@ -75,19 +90,19 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
 }
 
 /// Reads an audit. Returns the length of its whole lines and its content. A torn last line has no meaning.
-fn recognise(bytes: &[u8]) -> Result<(usize, History), String> {
+fn recognise(bytes: &[u8]) -> Result<(usize, History), NotAnAudit> {
     if bytes.len() as u64 > MAX_AUDIT_BYTES {
-        return Err(format!("it has more than {MAX_AUDIT_BYTES} bytes"));
+        return Err(NotAnAudit::TooLong);
     }
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let (lines, torn) = bytes.split_at(whole);
     if lines.is_empty() && !is_torn_first_entry(torn) {
-        return Err("it is not an audit".to_owned());
+        return Err(NotAnAudit::NoEntry);
     }
-    let text = std::str::from_utf8(lines).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    let history = History::read(text).map_err(|fault| fault.to_string())?;
+    let text = std::str::from_utf8(lines).map_err(|_| NotAnAudit::NotText)?;
+    let history = History::read(text)?;
     if history.hash.is_none() && !lines.is_empty() {
-        return Err("it does not name its plan".to_owned());
+        return Err(NotAnAudit::NoPlan);
     }
     Ok((whole, history))
 }
@@ -122,7 +137,7 @@ fn refused(path: &Path, error: &io::Error) -> UserError {
     UserError::new(format!("{} {what}: {error}", path.display()), remedy)
 }
 
-fn foreign(path: &Path, why: &str) -> UserError {
+fn foreign(path: &Path, why: &NotAnAudit) -> UserError {
     UserError::new(
         format!("{}: {why}", path.display()),
         "the file was not changed: move it away, and make a new plan if it was the audit of this one",
@@ -163,6 +178,13 @@ mod tests {
             let torn = &BEGUN[..length];
             assert_eq!(recognise(torn.as_bytes()).map(|(whole, _)| whole), Ok(0), "{torn}");
         }
+    }
+
+    #[test]
+    fn first_entry_is_written_with_these_parts() -> serde_json::Result<()> {
+        let entry: AuditEntry = serde_json::from_str(BEGUN)?;
+        assert_eq!(serde_json::to_string(&entry)?, BEGUN);
+        Ok(())
     }
 
     #[test]
