@@ -3,18 +3,16 @@
 //! Tests about time use paused tokio time and in-memory connections, which have no data in transit.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{FaultHookFuture, Faults};
-use genesys_replay::queue::PutError;
-use genesys_replay_ingest::{Authentication, Ingest};
+use genesys_replay_ingest::Authentication;
 use genesys_test_support::TestResult;
 use genesys_test_support::ingest_harness::{IngestHarness, wrapper};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+
+use crate::support::gate::Gate;
 
 const MIB: usize = 1024 * 1024;
 
@@ -190,38 +188,9 @@ async fn half_closed_connection_still_gets_its_response() -> TestResult {
     Ok(())
 }
 
-/// A hook that blocks a call, and notifies at its begin and its end.
-#[derive(Default)]
-struct Gate {
-    came: Notify,
-    open: Notify,
-    through: Notify,
-}
-
-impl Faults<PutError> for Gate {
-    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
-        Box::pin(async {
-            self.came.notify_one();
-            self.open.notified().await;
-            Ok(())
-        })
-    }
-
-    fn after(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
-        self.through.notify_one();
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
 #[tokio::test]
 async fn queued_send_completes_when_the_sender_disconnects() -> TestResult {
-    let gate = Arc::new(Gate::default());
-    let faults = gate.clone();
-    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
-        sender: ingest.sender.with_faults(faults),
-        ..ingest
-    })
-    .await?;
+    let (gate, ingest) = Gate::start().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len());
     let stream = begun(&ingest, &head, body.as_bytes()).await?;

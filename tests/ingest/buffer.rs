@@ -5,21 +5,17 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{FaultHookFuture, Faults};
-use genesys_replay::queue::PutError;
-use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::ingest_harness::{IngestHarness, SECRET, now, signature, wrapper};
 use genesys_test_support::{ReplayHarness, TestResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::program::settings;
+use crate::support::gate::Gate;
 use crate::support::server::Server;
 
 const KIB: usize = 1024;
@@ -225,32 +221,9 @@ async fn space_is_free_after_a_wrong_signature() -> TestResult {
     Ok(())
 }
 
-/// Holds every send until it is opened.
-#[derive(Default)]
-struct Gate {
-    open: Notify,
-    came: Notify,
-}
-
-impl Faults<PutError> for Gate {
-    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
-        Box::pin(async {
-            self.came.notify_one();
-            self.open.notified().await;
-            Ok(())
-        })
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn whole_bodies_are_never_dropped() -> TestResult {
-    let gate = Arc::new(Gate::default());
-    let faults = gate.clone();
-    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
-        sender: ingest.sender.with_faults(faults),
-        ..ingest
-    })
-    .await?;
+    let (gate, ingest) = Gate::start().await?;
     let mut senders = JoinSet::new();
     for number in 0..8 {
         let request = signed(&format!("m-{number}"), MIB - 10 * KIB)?;

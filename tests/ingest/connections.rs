@@ -4,20 +4,16 @@
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{FaultHookFuture, Faults};
-use genesys_replay::queue::PutError;
-use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::ingest_harness::{Answer, IngestHarness, SECRET, signature, wrapper};
 use genesys_test_support::{ReplayHarness, TestResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::program::settings;
+use crate::support::gate::Gate;
 use crate::support::server::Server;
 
 /// The limit of the server.
@@ -185,32 +181,9 @@ async fn stalled_body_gets_an_answer_when_it_makes_room() -> TestResult {
     Ok(())
 }
 
-/// Holds every send until it is opened.
-#[derive(Default)]
-struct Gate {
-    open: Notify,
-    came: Notify,
-}
-
-impl Faults<PutError> for Gate {
-    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
-        Box::pin(async {
-            self.came.notify_one();
-            self.open.notified().await;
-            Ok(())
-        })
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn connection_that_is_answering_is_never_closed() -> TestResult {
-    let gate = Arc::new(Gate::default());
-    let faults = gate.clone();
-    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
-        sender: ingest.sender.with_faults(faults),
-        ..ingest
-    })
-    .await?;
+    let (gate, ingest) = Gate::start().await?;
     let webhook =
         b"POST /webhooks/genesys-outbound HTTP/1.1\r\nHost: i\r\nContent-Length: 2\r\n\r\n{}";
     let mut answering = Vec::new();

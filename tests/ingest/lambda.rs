@@ -10,6 +10,20 @@ use serde_json::{Value, json};
 
 use super::program::settings;
 
+/// Starts the function with this queue. It accepts the requests that AWS IAM has authorized.
+pub(super) async fn start_with_iam(
+    harness: &ReplayHarness,
+    queue_arn: &str,
+) -> Result<Function, Box<dyn Error>> {
+    let mut settings = settings(harness, queue_arn).await?;
+    for (name, value) in
+        [("INGEST_AUTH", "iam"), ("INGEST_SECRET", ""), ("SUBSCRIPTION_CHECK", "off")]
+    {
+        settings.insert(name.to_owned(), value.to_owned());
+    }
+    Function::start(crate::INGEST, &settings, &harness.aws).await
+}
+
 /// Returns a request in payload format 2.0.
 pub(super) fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
     let headers: serde_json::Map<String, Value> =
@@ -97,13 +111,7 @@ async fn function_url_accepts_the_same_requests_as_the_server() -> TestResult {
 async fn request_is_accepted_only_when_iam_has_authorized_it() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;
-    let mut settings = settings(&harness, &arn).await?;
-    for (name, value) in
-        [("INGEST_AUTH", "iam"), ("INGEST_SECRET", ""), ("SUBSCRIPTION_CHECK", "off")]
-    {
-        settings.insert(name.to_owned(), value.to_owned());
-    }
-    let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
+    let mut function = start_with_iam(&harness, &arn).await?;
     // IAM also authenticates requests that the signature scheme does not support.
     let mut event = request("/webhooks/genesys-outbound", &[], b"\xff\xfe");
     let answer = answered(function.invoke(event.clone()).await?)?;

@@ -4,7 +4,7 @@ use genesys_test_support::ingest_harness::{SECRET, signature, wrapper};
 use genesys_test_support::{Function, HIDDEN_SECONDS, ReplayHarness, TestResult};
 use serde_json::{Map, Value, json};
 
-use crate::lambda::{answered, request};
+use crate::lambda::{answered, request, start_with_iam};
 use crate::program::settings;
 
 /// A change of a well-formed event.
@@ -144,13 +144,7 @@ async fn signed_event_is_accepted_when_unused_parts_are_odd() -> TestResult {
 async fn forged_authorization_is_refused_when_iam_is_required() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;
-    let mut settings = settings(&harness, &arn).await?;
-    for (name, value) in
-        [("INGEST_AUTH", "iam"), ("INGEST_SECRET", ""), ("SUBSCRIPTION_CHECK", "off")]
-    {
-        settings.insert(name.to_owned(), value.to_owned());
-    }
-    let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
+    let mut function = start_with_iam(&harness, &arn).await?;
     let caller = json!({ "userArn": "arn:aws:iam::271828182845:role/sender" });
     let iam = json!({ "iam": caller });
     let context = json!({ "authorizer": iam }).to_string();
