@@ -1,6 +1,8 @@
 //! The category of the first delivery's failure, from structured evidence only, never from the event's own
 //! body.
 
+mod words;
+
 /// The failure of the first delivery, as far as the dead letter describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginalFailure {
@@ -84,7 +86,7 @@ impl OriginalFailure {
         let message = self.error_message.as_deref();
         let message = message.filter(|_| !self.is_targets_text).unwrap_or_default();
         match self.error_code.as_deref() {
-            Some("SDK_CLIENT_ERROR") => match status_in(message) {
+            Some("SDK_CLIENT_ERROR") => match status_in(before_payload(message)) {
                 Some(status @ 400..=499) => by_status(status),
                 Some(_) | None => Category::EndpointUnreachable,
             },
@@ -94,7 +96,8 @@ impl OriginalFailure {
     }
 }
 
-/// Returns the category of an error code that is conclusive alone. The list of codes is open.
+/// Returns the category of an error code that is conclusive alone. The list of codes is open, so an unlisted code is
+/// read as words: `HTTP_503`, `NETWORK_TIMEOUT`, `TokenExpired`.
 fn by_error_code(code: &str) -> Option<Category> {
     Some(match code {
         "THROTTLING" | "RESOURCE_LIMIT_EXCEEDED" => Category::RateLimitExceeded,
@@ -105,12 +108,16 @@ fn by_error_code(code: &str) -> Option<Category> {
         "NO_RESOURCE" => Category::TargetMissing,
         "INVALID_JSON" | "INVALID_PARAMETER" => Category::PayloadMalformed,
         // The dead letter of a Lambda function has the status of the invocation as its error code.
-        _ => return status_word(code).map(by_status),
+        _ => return words::status_in_code(code).map(by_status).or_else(|| words::category(code)),
     })
 }
 
 fn by_message(message: &str) -> Category {
-    status_in(message).map_or_else(|| by_words(message), by_status)
+    let message = before_payload(message);
+    status_in(message)
+        .map(by_status)
+        .or_else(|| words::category(message))
+        .unwrap_or(Category::Unknown)
 }
 
 fn by_status(status: u16) -> Category {
@@ -124,44 +131,11 @@ fn by_status(status: u16) -> Category {
     }
 }
 
-fn by_words(message: &str) -> Category {
-    /// An ordered list: the first line with a word in the message decides.
-    const WORDS: &[(Category, &[&str])] = &[
-        (
-            Category::RateLimitExceeded,
-            &["rate limit", "rate exceeded", "throttl", "too many requests"],
-        ),
-        (
-            Category::AuthenticationRejected,
-            &["unauthorized", "not authorized", "forbidden", "permission", "access denied"],
-        ),
-        (
-            Category::EndpointUnreachable,
-            &[
-                "timeout",
-                "timed out",
-                "connection refused",
-                "connection reset",
-                "unreachable",
-                "unavailable",
-            ],
-        ),
-        (Category::TargetMissing, &["not found", "does not exist"]),
-        (Category::PayloadMalformed, &["malformed", "invalid json", "schema", "size exceeded"]),
-    ];
-    let message = before_payload(message).to_lowercase();
-    WORDS
-        .iter()
-        .find(|(_, words)| words.iter().any(|word| message.contains(word)))
-        .map_or(Category::Unknown, |(category, _)| *category)
-}
-
 /// Returns the first HTTP error status that is a separate word in `message`.
 ///
-/// Digits inside ids, timestamps, addresses and versions do not count. Text after the word "payload" does not
-/// count either, because API destinations quote the target's answer there.
+/// Digits inside ids, timestamps, addresses and versions do not count.
 fn status_in(message: &str) -> Option<u16> {
-    let mut words = before_payload(message)
+    let mut words = message
         .split_whitespace()
         .filter(|word| !word.starts_with("arn:"))
         .map(without_port)
@@ -224,14 +198,17 @@ fn without_port(word: &str) -> &str {
     if is_address { address } else { word }
 }
 
-/// Parses a word as an HTTP error status. 443 is not a status: it is the port in `crm.example:443`.
+/// Parses a word as an HTTP error status. `HTTP_503` is one too, because such codes also occur in messages.
 fn status_word(word: &str) -> Option<u16> {
-    let digits = word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
-    let status = digits.then(|| word.parse().ok()).flatten()?;
-    ((400..=599).contains(&status) && status != 443).then_some(status)
+    words::status(word).or_else(|| {
+        let (name, digits) = word.split_at_checked(word.len().checked_sub(3)?)?;
+        let name = name.trim_end_matches(['_', '-', '/']).to_ascii_lowercase();
+        ["http", "status", "http_status"].contains(&&*name).then(|| words::status(digits))?
+    })
 }
 
-/// Returns the part of the message about the failure, without the quoted payload or answer.
+/// Returns the part of the message about the failure, without the quoted payload or answer: API destinations quote the
+/// target's answer after the word "payload".
 fn before_payload(message: &str) -> &str {
     message
         .char_indices()
@@ -338,6 +315,149 @@ mod tests {
             ("function does not exist", Category::TargetMissing),
             ("no idea", Category::Unknown),
             ("", Category::Unknown),
+        ] {
+            assert_eq!(category("", message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn category_follows_the_words_and_status_of_an_unlisted_code() {
+        use Category::{
+            AuthenticationRejected, EndpointUnreachable, PayloadMalformed, RateLimitExceeded,
+            TargetMissing, Unknown,
+        };
+        for (expected, codes) in [
+            (
+                RateLimitExceeded,
+                &[
+                    "HTTP_429",
+                    "RATE_LIMIT_EXCEEDED",
+                    "RateLimitExceeded",
+                    "QuotaExceeded",
+                    "DAILY_QUOTA_EXCEEDED",
+                    "TooManyRequestsException",
+                    "ThrottlingException",
+                    "ProvisionedThroughputExceededException",
+                    "LimitExceededException",
+                    "KMS.ThrottlingException",
+                ][..],
+            ),
+            (
+                AuthenticationRejected,
+                &[
+                    "HTTP_401",
+                    "http-403",
+                    "TokenExpired",
+                    "EXPIRED_TOKEN",
+                    "INVALID_TOKEN",
+                    "UNAUTHORIZED",
+                    "NotAuthorized",
+                    "ACCESS_DENIED",
+                    "AccessDeniedException",
+                    "AUTHENTICATION_FAILED",
+                    "AUTH_ERROR",
+                    "InvalidCredentials",
+                    "MISSING_PERMISSIONS",
+                    "InvalidSignatureException",
+                    "FORBIDDEN",
+                ],
+            ),
+            (
+                EndpointUnreachable,
+                &[
+                    "HTTP_503",
+                    "HTTP502",
+                    "HttpStatus504",
+                    "Http503Error",
+                    "503_SERVICE_UNAVAILABLE",
+                    "NETWORK_TIMEOUT",
+                    "NetworkError",
+                    "ConnectTimeout",
+                    "CONNECTION_RESET",
+                    "SERVICE_UNAVAILABLE",
+                    "BadGateway",
+                    "INTERNAL_SERVER_ERROR",
+                    "AWS.Scheduler.InternalServerError",
+                    "ECONNREFUSED",
+                    "RequestTimeoutException",
+                ],
+            ),
+            (
+                TargetMissing,
+                &[
+                    "HTTP_404",
+                    "NOT_FOUND",
+                    "ResourceNotFoundException",
+                    "AWS.SimpleQueueService.NonExistentQueue",
+                    "QueueDoesNotExist",
+                    "NoSuchEndpoint",
+                    "StateMachineDoesNotExist",
+                ],
+            ),
+            (
+                PayloadMalformed,
+                &[
+                    "HTTP_400",
+                    "HTTP_422",
+                    "INVALID_PAYLOAD",
+                    "InvalidPayload",
+                    "SCHEMA_VALIDATION_ERROR",
+                    "SchemaValidationError",
+                    "VALIDATION_ERROR",
+                    "ValidationException",
+                    "CUSTOMER_VALIDATION",
+                    "BAD_REQUEST",
+                    "MALFORMED_JSON",
+                    "MISSING_REQUIRED_FIELD",
+                    "MissingField",
+                    "PAYLOAD_TOO_LARGE",
+                    "SIZE_LIMIT_EXCEEDED",
+                    "InvalidParameterValue",
+                    "UNPROCESSABLE_ENTITY",
+                ],
+            ),
+            (
+                // Codes of EventBridge whose cause only the message gives, and configuration mistakes.
+                Unknown,
+                &[
+                    "ERROR_FROM_TARGET",
+                    "UNKNOWN",
+                    "CROSS_ACCOUNT_INGESTION_FAILED",
+                    "CROSS_REGION_INGESTION_FAILED",
+                    "EVENTS_IN_BATCH_REQUEST_REJECTED",
+                    "RESOURCE_ALREADY_EXISTS",
+                    "RESOURCE_MODIFICATION_COLLISION",
+                    "THIRD_ACCOUNT_HOP_DETECTED",
+                    "THIRD_REGION_HOP_DETECTED",
+                    "LOOP_DETECTED",
+                    "KMSInvalidStateException",
+                    "InvalidSecurityGroupIDException",
+                    "ORA-00503",
+                    "E1503",
+                    "8a403c",
+                    "E403",
+                    "HTTP_200",
+                ],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(category(code, ""), expected, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn category_reads_codes_and_missing_fields_in_messages() {
+        for (message, expected) in [
+            ("Missing required field 'callId'", Category::PayloadMalformed),
+            ("required property \"id\" is absent", Category::PayloadMalformed),
+            ("NetworkTimeoutError: no answer", Category::EndpointUnreachable),
+            ("failed with HTTP_503", Category::EndpointUnreachable),
+            ("failed with HTTP-429.", Category::RateLimitExceeded),
+            ("quota exceeded for the day", Category::RateLimitExceeded),
+            ("certificate validation failed", Category::EndpointUnreachable),
+            ("order_503", Category::Unknown),
+            ("ORA-503", Category::Unknown),
         ] {
             assert_eq!(category("", message), expected, "{message}");
         }
