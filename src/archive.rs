@@ -1,5 +1,6 @@
 //! The archive of dead letters that must not be replayed.
 
+mod attributes;
 mod document;
 
 use std::error::Error as StdError;
@@ -12,6 +13,7 @@ use crate::digest;
 use crate::failure::{FailureCode, OriginalFailure};
 use crate::ledger::EventKey;
 use crate::message::Message;
+use attributes::{attribute_types, stored_attributes};
 pub use document::{Document, DocumentFault};
 
 /// The maximum length of a variable part of an object key, in bytes. Event types and ids come from outside.
@@ -86,7 +88,8 @@ impl Entry<'_> {
             "receive_count": self.message.receive_count,
             "first_seen_at": self.first_seen.to_string(),
             "archived_at": self.now.to_string(),
-            "attributes": self.message.attributes,
+            "attributes": stored_attributes(self.message),
+            "attribute_types": attribute_types(self.message),
             // SQS accepts only text. Ingest encoded a body that is not text as base64.
             body: self.message.body,
         })

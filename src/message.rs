@@ -93,6 +93,9 @@ pub struct Message {
     pub typed: BTreeMap<String, TypedAttribute>,
 }
 
+/// The data type of a plain text.
+const STRING: &str = "String";
+
 /// A message attribute with its data type, such as `String`, `Number.int` or `Binary`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TypedAttribute {
@@ -109,6 +112,48 @@ pub enum TypedValue {
     Text(String),
     /// A value of the type `Binary`.
     Binary(Vec<u8>),
+}
+
+impl TypedAttribute {
+    /// Returns an attribute of the type `String`.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { data_type: STRING.to_owned(), value: TypedValue::Text(text.into()) }
+    }
+
+    /// Returns an attribute of the type `Number`.
+    #[must_use]
+    pub fn number(number: u64) -> Self {
+        Self { data_type: "Number".to_owned(), value: TypedValue::Text(number.to_string()) }
+    }
+
+    /// Returns the value of a text or number; `None` for a binary value.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            TypedValue::Text(text) => Some(text),
+            TypedValue::Binary(_) => None,
+        }
+    }
+
+    /// Returns true for an attribute without content, which SQS rejects.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        match &self.value {
+            TypedValue::Text(text) => text.is_empty(),
+            TypedValue::Binary(bytes) => bytes.is_empty(),
+        }
+    }
+
+    /// Returns the size that counts towards the maximum of a message, in bytes.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        let value = match &self.value {
+            TypedValue::Text(text) => text.len(),
+            TypedValue::Binary(bytes) => bytes.len(),
+        };
+        self.data_type.len() + value
+    }
 }
 
 impl fmt::Debug for TypedAttribute {
@@ -148,22 +193,43 @@ impl Message {
         (self.queue_arn.as_deref() != Some(source)).then_some(source)
     }
 
+    /// Returns every message attribute with its data type. A text is the one in `attributes`.
+    #[must_use]
+    pub fn typed_attributes(&self) -> BTreeMap<&str, TypedAttribute> {
+        let texts = self.attributes.iter().map(|(name, text)| {
+            let data_type = self.typed.get(name).map_or(STRING, |typed| &typed.data_type);
+            let value = TypedValue::Text(text.clone());
+            (name.as_str(), TypedAttribute { data_type: data_type.to_owned(), value })
+        });
+        let is_binary = |typed: &TypedAttribute| matches!(typed.value, TypedValue::Binary(_));
+        let binary = self.typed.iter().filter(|(_, typed)| is_binary(typed));
+        let binary = binary.map(|(name, typed)| (name.as_str(), typed.clone()));
+        binary.chain(texts).collect()
+    }
+
     /// Returns the message attributes without those that SQS or the operator's command added.
     #[must_use]
     pub fn own_attributes(&self) -> BTreeMap<&str, TypedAttribute> {
-        let mut own = BTreeMap::new();
-        for (name, value) in &self.attributes {
-            let attribute = TypedAttribute {
-                data_type: "String".to_owned(),
-                value: TypedValue::Text(value.clone()),
-            };
-            own.insert(name.as_str(), attribute);
-        }
-        for (name, attribute) in &self.typed {
-            own.insert(name.as_str(), attribute.clone());
-        }
+        let mut own = self.typed_attributes();
         own.retain(|name, _| ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID].contains(name));
         own
+    }
+
+    /// Adds the attributes of a message, in the form of SQS: data type, text and binary value.
+    pub fn add_attributes<N: Into<String>>(
+        &mut self,
+        attributes: impl IntoIterator<Item = (N, String, Option<String>, Option<Vec<u8>>)>,
+    ) {
+        for (name, data_type, text, binary) in attributes {
+            let name = name.into();
+            if let Some(text) = &text {
+                self.attributes.insert(name.clone(), text.clone());
+            }
+            let value = text.map(TypedValue::Text).or_else(|| binary.map(TypedValue::Binary));
+            if let (true, Some(value)) = (data_type != STRING, value) {
+                self.typed.insert(name, TypedAttribute { data_type, value });
+            }
+        }
     }
 
     /// Returns the plan of an operator replay; `None` for other messages.

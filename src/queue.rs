@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::aws::AwsError;
 use crate::destination::Arn;
-use crate::message::MessageId;
+use crate::message::{MessageId, TypedAttribute};
 
 /// The maximum number of messages in one call to SQS.
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -81,43 +81,20 @@ pub fn takes(text: &str) -> bool {
 pub struct NewMessage {
     /// The body: not empty, and accepted by [`takes`].
     pub body: String,
-    /// The attributes by name, at most ten.
-    pub attributes: Vec<(Cow<'static, str>, AttributeValue)>,
+    /// The attributes by name, at most ten. A text is not empty, and accepted by [`takes`].
+    pub attributes: Vec<(Cow<'static, str>, TypedAttribute)>,
     /// The message group, within which a FIFO queue keeps the order; other queues ignore it.
     pub group: String,
     /// The deduplication id, by which a FIFO queue recognises repetitions; other queues ignore it.
     pub deduplication: String,
 }
 
-/// The value of a message attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AttributeValue {
-    /// A text: not empty, and accepted by [`takes`].
-    Text(String),
-    /// A whole number.
-    Number(u64),
-}
-
 impl NewMessage {
     /// Returns the size that counts towards [`MAX_MESSAGE_BYTES`], in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        let attributes = self.attributes.iter().map(|(name, value)| {
-            let (kind, value) = value.parts();
-            name.len() + kind.len() + value.len()
-        });
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.size());
         self.body.len() + attributes.sum::<usize>()
-    }
-}
-
-impl AttributeValue {
-    /// Returns the data type and the value in the form of SQS.
-    #[must_use]
-    pub fn parts(&self) -> (&'static str, String) {
-        match self {
-            Self::Text(text) => ("String", text.clone()),
-            Self::Number(number) => ("Number", number.to_string()),
-        }
     }
 }
 
@@ -225,8 +202,8 @@ mod tests {
         let message = NewMessage {
             body: "body".to_owned(),
             attributes: vec![
-                ("Origin".into(), AttributeValue::Text("here".to_owned())),
-                ("RetryCount".into(), AttributeValue::Number(12)),
+                ("Origin".into(), TypedAttribute::text("here")),
+                ("RetryCount".into(), TypedAttribute::number(12)),
             ],
             group: String::new(),
             deduplication: String::new(),

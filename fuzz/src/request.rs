@@ -13,7 +13,7 @@ use genesys_replay::dead_letter::{ParsedMessage, UnreplayableReason, parse};
 use genesys_replay::failure::RefusalCode;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes};
+use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage, takes};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
 use genesys_replay_ingest::http::{IngestService, router};
 use genesys_replay_ingest::{Authentication, KeyRing, KeySource, Keys};
@@ -168,7 +168,9 @@ pub(crate) fn is_queued_if_accepted(exchange: &Exchange, sender: &MemorySender) 
 /// Returns the text of a message attribute.
 fn attribute(message: &NewMessage, name: &str) -> Option<String> {
     let mut attributes = message.attributes.iter();
-    attributes.find_map(|(it, value)| (*it == name).then(|| value.parts().1))
+    attributes.find_map(|(it, value)| {
+        (*it == name).then(|| value.as_text().unwrap_or_default().to_owned())
+    })
 }
 
 fn body_is_unchanged(exchange: &Exchange, message: &NewMessage) {
@@ -180,7 +182,7 @@ fn body_is_unchanged(exchange: &Exchange, message: &NewMessage) {
     assert!(!message.body.is_empty() && takes(&message.body));
     assert!(message.attributes.len() <= 10, "the most that SQS takes");
     for (name, value) in &message.attributes {
-        let AttributeValue::Text(text) = value else {
+        let Some(text) = value.as_text() else {
             continue;
         };
         assert!(!text.is_empty() && takes(text), "{name}");
@@ -200,7 +202,7 @@ fn is_parsed_by_the_replay_function(exchange: &Exchange, message: &NewMessage) {
     received.attributes = message
         .attributes
         .iter()
-        .map(|(name, value)| (name.to_string(), value.parts().1))
+        .map(|(name, value)| (name.to_string(), value.as_text().unwrap_or_default().to_owned()))
         .collect();
     let malformed = attribute(message, "Malformed");
     match parse(&received) {

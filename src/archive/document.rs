@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::attributes::{self, StoredAttribute};
 use crate::clock::Timestamp;
 use crate::destination::MAX_TARGET_BYTES;
 use crate::failure::FailureCode;
@@ -43,7 +44,10 @@ pub struct Document {
     pub archived_at: String,
     /// The message attributes.
     #[serde(default)]
-    attributes: BTreeMap<String, String>,
+    attributes: BTreeMap<String, StoredAttribute>,
+    /// The data types of texts that are not `String`; objects of older versions have none.
+    #[serde(default)]
+    attribute_types: BTreeMap<String, String>,
     body: Option<String>,
     body_base64: Option<String>,
 }
@@ -102,12 +106,12 @@ impl Document {
     }
 
     /// Returns the message as it was in the queue. Parsing it again yields the same event. `None` without a
-    /// usable message id.
+    /// usable message id, or if a binary attribute is damaged.
     #[must_use]
     pub fn message(&self) -> Option<Message> {
         let body = self.body.as_ref().or(self.body_base64.as_ref())?;
         let mut message = Message::new(MessageId::new(self.message_id.as_str())?, body.clone());
-        message.attributes.clone_from(&self.attributes);
+        attributes::restore(&mut message, &self.attributes, &self.attribute_types)?;
         if self.body.is_none() {
             for (name, value) in
                 [(ingested::ORIGIN, ingested::WEBHOOK), (ingested::BODY_ENCODING, ingested::BASE64)]

@@ -4,15 +4,15 @@ use std::error::Error;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
+use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
+use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as Entry};
 use genesys_replay::aws::AwsError;
 use genesys_replay::error::with_causes;
-use genesys_replay::message::MessageId;
-use genesys_replay::queue::{
-    AttributeValue, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
-};
+use genesys_replay::message::{MessageId, TypedAttribute, TypedValue};
+use genesys_replay::queue::{MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError};
 use hyper_util::client::legacy::Error as ConnectionError;
 
 use crate::error::aws_error;
@@ -117,7 +117,8 @@ impl SqsSender {
         }
         let mut call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
         for (name, value) in &message.attributes {
-            let value = attribute(value).map_err(SendFailure::Refused)?;
+            let value = attribute(value)
+                .map_err(|error| SendFailure::Refused(unavailable(with_causes(&error))))?;
             call = call.message_attributes(name.as_ref(), value);
         }
         if self.fifo {
@@ -173,7 +174,8 @@ impl SqsSender {
     fn entry(&self, index: usize, message: &NewMessage) -> Result<Entry, PutError> {
         let mut entry = Entry::builder().id(index.to_string()).message_body(&message.body);
         for (name, value) in &message.attributes {
-            entry = entry.message_attributes(name.as_ref(), attribute(value)?);
+            let value = attribute(value).map_err(|error| unavailable(with_causes(&error)))?;
+            entry = entry.message_attributes(name.as_ref(), value);
         }
         if self.fifo {
             entry = entry
@@ -195,13 +197,17 @@ fn settle(
     }
 }
 
-fn attribute(value: &AttributeValue) -> Result<MessageAttributeValue, PutError> {
-    let (kind, value) = value.parts();
-    MessageAttributeValue::builder()
-        .data_type(kind)
-        .string_value(value)
-        .build()
-        .map_err(|error| unavailable(with_causes(&error)))
+/// Returns a message attribute in the form of SQS.
+///
+/// # Errors
+/// The data type is missing.
+pub fn attribute(attribute: &TypedAttribute) -> Result<MessageAttributeValue, BuildError> {
+    let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
+    match &attribute.value {
+        TypedValue::Text(text) => value.string_value(text),
+        TypedValue::Binary(bytes) => value.binary_value(Blob::new(bytes.clone())),
+    }
+    .build()
 }
 
 /// Returns the meaning of a failed `SendMessage` of this size.

@@ -3,7 +3,7 @@
 use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::digest;
 use genesys_replay::message::Message;
-use genesys_replay::queue::{AttributeValue, NewMessage};
+use genesys_replay::queue::NewMessage;
 
 /// The maximum number of attributes of an SQS message.
 const MAX_ATTRIBUTES: usize = 10;
@@ -19,10 +19,10 @@ pub(crate) fn new_message(
     message: &Message,
     identity: &str,
 ) -> Result<NewMessage, TooManyAttributes> {
-    let attributes = message.attributes.iter();
+    let attributes = message.typed_attributes().into_iter();
     let attributes: Vec<_> = attributes
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.clone().into(), AttributeValue::Text(value.clone())))
+        .map(|(name, value)| (name.to_owned().into(), value))
         .collect();
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(TooManyAttributes(attributes.len()));

@@ -21,8 +21,8 @@ use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::{Clock, Random};
 use genesys_replay::dead_letter::{EventId, Malformed, ParsedMessage, Wrapper, webhook_text};
 use genesys_replay::genesys::{Standing, Subscriptions};
-use genesys_replay::message::{Message, MessageId, ingested};
-use genesys_replay::queue::{AttributeValue, MessageSender, NewMessage, PutError, takes};
+use genesys_replay::message::{Message, MessageId, TypedAttribute, ingested};
+use genesys_replay::queue::{MessageSender, NewMessage, PutError, takes};
 use genesys_replay::secret::SecretText;
 use genesys_replay::{dead_letter, digest};
 
@@ -142,7 +142,7 @@ impl<P: IngestPorts> Ingest<P> {
         if !takes(&body) {
             return Err(Refusal::NotQueueable);
         }
-        let retries = AttributeValue::Number(wrapper.retry_count.into());
+        let retries = TypedAttribute::number(wrapper.retry_count.into());
         let queued = QueuedEvent {
             origin: ingested::DEAD_LETTER,
             body,
@@ -231,8 +231,12 @@ impl<P: IngestPorts> Ingest<P> {
         }
         let id = MessageId::new(receipt.as_str()).ok_or(Refusal::Internal)?;
         let mut message = Message::new(id, queued.body);
-        message.attributes =
-            attributes.iter().map(|(name, value)| ((*name).to_owned(), value.parts().1)).collect();
+        message.attributes = attributes
+            .iter()
+            .map(|(name, value)| {
+                ((*name).to_owned(), value.as_text().unwrap_or_default().to_owned())
+            })
+            .collect();
         // Use the replay function's parser, so that ingest and replay derive the same event id and the same order.
         let (event_id, interaction) = match dead_letter::parse(&message) {
             ParsedMessage::DeadLetter(parsed) => (parsed.event_id, parsed.interaction),
@@ -272,9 +276,9 @@ impl<P: IngestPorts> Ingest<P> {
 struct QueuedEvent {
     origin: &'static str,
     body: String,
-    attributes: Vec<(&'static str, AttributeValue)>,
+    attributes: Vec<(&'static str, TypedAttribute)>,
 }
 
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::Text(value.to_owned())
+fn text(value: &str) -> TypedAttribute {
+    TypedAttribute::text(value)
 }

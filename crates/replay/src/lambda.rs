@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Arn;
-use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE, TypedAttribute, TypedValue};
+use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
 use genesys_replay::replay::{Counts, Invocation, Ports, RecordReport, Replay, log};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
@@ -101,46 +101,27 @@ fn messages(event: SqsEvent) -> Result<Vec<Message>, BatchError> {
 
 /// Converts a record; returns `None` if it has no usable id.
 fn message(record: SqsMessage) -> Option<Message> {
-    let source_queue = record.attributes.get_key_value(SOURCE_QUEUE);
-    let source_queue = source_queue.map(|(name, arn)| (name.clone(), arn.clone()));
-    let typed = record.message_attributes.iter();
-    let typed = typed.filter_map(|(name, attribute)| Some((name.clone(), typed_of(attribute)?)));
-    Some(Message {
-        typed: typed.collect(),
-        id: MessageId::new(record.message_id?)?,
-        body: record.body.unwrap_or_default(),
+    let id = MessageId::new(record.message_id?)?;
+    let system = |name: &str| record.attributes.get(name);
+    let number = |name| system(name).and_then(|text: &String| text.parse().ok());
+    let mut message = Message {
         receipt_handle: record.receipt_handle,
         queue_arn: record.event_source_arn,
-        group: record.attributes.get("MessageGroupId").cloned(),
-        sent_at: record
-            .attributes
-            .get("SentTimestamp")
-            .and_then(|sent| sent.parse().ok())
-            .map(Timestamp::from_millis),
-        receive_count: record
-            .attributes
-            .get("ApproximateReceiveCount")
+        group: system("MessageGroupId").cloned(),
+        sent_at: number("SentTimestamp").map(Timestamp::from_millis),
+        receive_count: system("ApproximateReceiveCount")
             .and_then(|count| count.parse().ok())
             .unwrap_or(1),
-        attributes: record
-            .message_attributes
-            .into_iter()
-            .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
-            .chain(source_queue)
-            .collect(),
-    })
-}
-
-/// Returns an attribute of another type than plain text; `None` for plain text, and without a value.
-fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
-    let data_type = attribute.data_type.clone().filter(|it| it != "String")?;
-    let text = attribute.string_value.clone().map(TypedValue::Text);
-    let binary = || {
-        let binary = attribute.binary_value.as_ref()?;
-        Some(TypedValue::Binary(binary.0.clone()))
+        ..Message::new(id, record.body.unwrap_or_default())
     };
-    let value = text.or_else(binary)?;
-    Some(TypedAttribute { data_type, value })
+    message.add_attributes(record.message_attributes.into_iter().map(|(name, attribute)| {
+        let SqsMessageAttribute { string_value, binary_value, data_type, .. } = attribute;
+        let data_type = data_type.unwrap_or_else(|| "String".to_owned());
+        (name, data_type, string_value, binary_value.map(|binary| binary.0))
+    }));
+    let source_queue = record.attributes.get_key_value(SOURCE_QUEUE);
+    message.attributes.extend(source_queue.map(|(name, arn)| (name.clone(), arn.clone())));
+    Some(message)
 }
 
 /// Returns the answer: the ids of all messages that return to the queue, each once. A message without an

@@ -1,11 +1,9 @@
 //! Delivers to an SQS queue.
 
-use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::MessageAttributeValue;
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::{Certainty, FailureCode};
-use genesys_replay::message::TypedValue;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+use genesys_replay_aws::sqs_sender::attribute;
 
 use super::aws::{RegionalClients, delivery_error};
 use super::ordering::group;
@@ -24,13 +22,8 @@ pub(super) async fn send(
     if queue.is_fifo() {
         message = message.message_group_id(group(delivery)).message_deduplication_id(delivery.name);
     }
-    for (name, attribute) in delivery.attributes {
-        let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
-        let value = match &attribute.value {
-            TypedValue::Text(text) => value.string_value(text),
-            TypedValue::Binary(bytes) => value.binary_value(Blob::new(bytes.clone())),
-        };
-        let value = value.build().map_err(|error| {
+    for (name, typed) in delivery.attributes {
+        let value = attribute(typed).map_err(|error| {
             let reason = format!("the message attribute {name} cannot be sent: {error}");
             DeliveryError::never(FailureCode::TargetRefused, reason)
         })?;

@@ -1,13 +1,12 @@
 //! The suites on the ports of ingest, fakes and real adapters.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use genesys_fakes::conformance::message_sender::Stored;
 use genesys_fakes::conformance::{CallFault, Result, message_sender, secret, subscriptions};
 use genesys_fakes::{MemorySecret, MemorySender, MemorySubscriptions};
 use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, UnavailableCause};
-use genesys_replay::message::MessageId;
+use genesys_replay::message::{MessageId, TypedAttribute, TypedValue};
 use genesys_replay::queue::PutError;
 use genesys_replay::replay::RetryState;
 use genesys_replay::secret::SecretError;
@@ -61,7 +60,7 @@ impl message_sender::MessageSenderSuite for SenderInMemory {
             Stored {
                 id,
                 attributes: attributes
-                    .map(|(name, value)| (name.to_string(), value.parts().1))
+                    .map(|(name, value)| (name.to_string(), value.clone()))
                     .collect(),
                 body: message.body,
                 group: self.is_fifo.then_some(message.group),
@@ -138,12 +137,16 @@ fn stored(message: aws_sdk_sqs::types::Message) -> Result<Stored> {
     let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
     let system = message.attributes.unwrap_or_default();
     let attributes = message.message_attributes.unwrap_or_default().into_iter();
-    let attributes: BTreeMap<String, String> =
-        attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+    let attributes = attributes.filter_map(|(name, value)| {
+        let text = value.string_value.map(TypedValue::Text);
+        let value_of =
+            text.or_else(|| value.binary_value.map(|it| TypedValue::Binary(it.into_inner())));
+        Some((name, TypedAttribute { data_type: value.data_type, value: value_of? }))
+    });
     Ok(Stored {
         id: message.message_id.and_then(MessageId::new).ok_or("no id")?,
         body: message.body.unwrap_or_default(),
-        attributes,
+        attributes: attributes.collect(),
         group: system.get(&group).cloned(),
     })
 }

@@ -1,12 +1,12 @@
 //! Reads an SQS queue and deletes from it, for an operator.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName as System,
-    QueueAttributeName as Attribute,
+    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageAttributeValue,
+    MessageSystemAttributeName as System, QueueAttributeName as Attribute,
 };
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
@@ -193,28 +193,26 @@ impl SqsReader {
 }
 
 /// Returns a message as the function receives it from Lambda; `None` without an id, which SQS always sends.
-fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
-    let system = message.attributes.unwrap_or_default();
-    let source = system.get(&System::DeadLetterQueueSourceArn);
-    let source = source.map(|arn| (SOURCE_QUEUE.to_owned(), arn.clone()));
+fn read(received: SqsMessage, queue_arn: &str) -> Option<Message> {
+    let system = received.attributes.unwrap_or_default();
     let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
-    let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
-    Some(Message {
-        // The operator's command sends text attributes only.
-        typed: std::collections::BTreeMap::new(),
-        id: MessageId::new(message.message_id?)?,
-        body: message.body.unwrap_or_default(),
-        receipt_handle: message.receipt_handle,
+    let id = MessageId::new(received.message_id?)?;
+    let mut message = Message {
+        receipt_handle: received.receipt_handle,
         queue_arn: Some(queue_arn.to_owned()),
         group: system.get(&System::MessageGroupId).cloned(),
         sent_at: number(&System::SentTimestamp).map(Timestamp::from_millis),
         receive_count: number(&System::ApproximateReceiveCount)
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(1),
-        attributes: attributes
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.string_value?)))
-            .chain(source)
-            .collect(),
-    })
+        ..Message::new(id, received.body.unwrap_or_default())
+    };
+    let attributes = received.message_attributes.unwrap_or_default().into_iter();
+    message.add_attributes(attributes.map(|(name, value)| {
+        let MessageAttributeValue { data_type, string_value, binary_value, .. } = value;
+        (name, data_type, string_value, binary_value.map(Blob::into_inner))
+    }));
+    let source = system.get(&System::DeadLetterQueueSourceArn);
+    message.attributes.extend(source.map(|arn| (SOURCE_QUEUE.to_owned(), arn.clone())));
+    Some(message)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use genesys_replay::message::MessageId;
+use genesys_replay::message::{MessageId, TypedAttribute, TypedValue};
 use genesys_replay::queue::{
-    AttributeValue, MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
+    MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
 };
 
 use super::{CallFault, Result, holds, same, suite};
@@ -35,8 +35,8 @@ pub struct Stored {
     pub id: MessageId,
     /// The body.
     pub body: String,
-    /// The attributes, all as text.
-    pub attributes: BTreeMap<String, String>,
+    /// The attributes.
+    pub attributes: BTreeMap<String, TypedAttribute>,
     /// The message group on a FIFO queue.
     pub group: Option<String>,
 }
@@ -63,8 +63,15 @@ fn message(name: &str, deduplication: &str) -> NewMessage {
     NewMessage {
         body: format!("{{\"name\":\"{name}\",\"text\":\"é 語 🦀 \\\"\"}}\n"),
         attributes: vec![
-            ("Origin".into(), AttributeValue::Text(name.to_owned())),
-            ("RetryCount".into(), AttributeValue::Number(4_294_967_295)),
+            ("Origin".into(), TypedAttribute::text(name)),
+            ("RetryCount".into(), TypedAttribute::number(4_294_967_295)),
+            (
+                "Trace".into(),
+                TypedAttribute {
+                    data_type: "Binary.context".to_owned(),
+                    value: TypedValue::Binary(vec![0, 127, 255]),
+                },
+            ),
         ],
         group: format!("group-{name}"),
         deduplication: deduplication.to_owned(),
@@ -81,17 +88,19 @@ fn one_of(name: &str, number: usize) -> NewMessage {
 
 async fn of(suite: &impl MessageSenderSuite, name: &str) -> Result<Vec<Stored>> {
     let all = suite.stored().await?.into_iter();
-    Ok(all.filter(|it| it.attributes.get("Origin").is_some_and(|it| it == name)).collect())
+    Ok(all
+        .filter(|it| it.attributes.get("Origin").is_some_and(|it| it.as_text() == Some(name)))
+        .collect())
 }
 
 async fn message_is_stored_unchanged(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
     let sent = message(name, name);
     let id = suite.sender().send(&sent).await?;
-    let attributes = [("Origin", name), ("RetryCount", "4294967295")];
+    let attributes = sent.attributes.into_iter();
     let asked = Stored {
         id,
         body: sent.body,
-        attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        attributes: attributes.map(|(name, value)| (name.into_owned(), value)).collect(),
         group: suite.is_fifo().then_some(sent.group),
     };
     same("messages", &of(suite, name).await?, &vec![asked])

@@ -158,7 +158,7 @@ mod tests {
     fn attribute(prepared: &PreparedMessage, name: &str) -> Option<String> {
         let attributes = &prepared.message.attributes;
         let (_, value) = attributes.iter().find(|(it, _)| it == name)?;
-        Some(value.parts().1)
+        value.as_text().map(str::to_owned)
     }
 
     #[test]
