@@ -9,6 +9,8 @@ mod genesys_event;
 mod ingest;
 mod json;
 mod lambda;
+mod offloaded;
+mod schedule;
 mod sns;
 mod webhook;
 mod wrapper;
@@ -25,6 +27,8 @@ pub(crate) use genesys_event::MARK_STATUSES;
 pub use genesys_event::{InteractionId, InteractionRef};
 pub use ingest::Malformed;
 use json::Body;
+pub use offloaded::PayloadPointer;
+pub use schedule::CallParameters;
 pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
 
@@ -59,10 +63,12 @@ pub struct DeadLetter<'m> {
     /// True if SQS moved the message from its original target queue. The whole body returns to that queue,
     /// with its attributes.
     pub whole: bool,
+    /// The parameters of a schedule's call beside target and payload; `None` for other messages.
+    pub call: Option<Box<CallParameters>>,
 }
 
 impl<'m> DeadLetter<'m> {
-    fn new(event: InnerEvent, payload: &'m str, failure: OriginalFailure) -> Self {
+    fn new(event: InnerEvent, payload: impl Into<Cow<'m, str>>, failure: OriginalFailure) -> Self {
         let InnerEvent { id, event_type, interaction, own_echo, shows_mark, time } = event;
         Self {
             event_id: id,
@@ -71,10 +77,11 @@ impl<'m> DeadLetter<'m> {
             own_echo,
             shows_mark,
             time,
-            payload: Cow::Borrowed(payload),
+            payload: payload.into(),
             failure,
             report: None,
             whole: false,
+            call: None,
         }
     }
 
@@ -101,6 +108,7 @@ impl<'m> DeadLetter<'m> {
             failure: self.failure,
             report: self.report,
             whole: self.whole,
+            call: self.call,
         }
     }
 }
@@ -145,7 +153,7 @@ impl<'m> From<DeadLetter<'m>> for ParsedMessage<'m> {
 }
 
 /// The reasons why a message cannot be replayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreplayableReason {
     /// The body is empty.
     #[error("the message body is empty")]
@@ -165,6 +173,12 @@ pub enum UnreplayableReason {
     /// The record of a custom event bus lists failed events by id only.
     #[error("the record of the custom event bus has the ids of the failed events, not the events")]
     CustomBusRecord,
+    /// The scheduler cut the payload off, because it was too long for the queue.
+    #[error("the payload was cut off before it was queued (IS_PAYLOAD_TRUNCATED)")]
+    Truncated,
+    /// The body is a pointer to the payload.
+    #[error("the message has a pointer to its payload in S3, not the payload: {0}")]
+    Offloaded(PayloadPointer),
     /// Ingest accepted the message as a webhook, but its body is not a valid webhook.
     #[error("the webhook's body {0}")]
     Webhook(Malformed),
@@ -176,7 +190,7 @@ pub enum UnreplayableReason {
 impl UnreplayableReason {
     /// Returns the stable failure code.
     #[must_use]
-    pub const fn failure_code(self) -> FailureCode {
+    pub const fn failure_code(&self) -> FailureCode {
         match self {
             Self::Empty
             | Self::NotJson
@@ -184,6 +198,8 @@ impl UnreplayableReason {
             | Self::NestedTooDeep
             | Self::Webhook(_) => FailureCode::NotAnEvent,
             Self::EmptyWrapper | Self::CustomBusRecord | Self::Encrypted => FailureCode::NoPayload,
+            Self::Truncated => FailureCode::PayloadTruncated,
+            Self::Offloaded(_) => FailureCode::PayloadOffloaded,
         }
     }
 }
@@ -211,6 +227,9 @@ const PARSERS: &[for<'m> fn(&Envelope<'m>) -> Option<ParsedMessage<'m>>] = &[
     webhook::parse_ingested_webhook,
     wrapper::open_taken_wrapper,
     event_bus::open_custom_bus_record,
+    schedule::open_truncated,
+    offloaded::open_pointer,
+    schedule::open_dead_letter,
     event_bridge::open_dead_letter,
     lambda::open_destination_record,
     lambda::open_function_dead_letter,
@@ -270,6 +289,11 @@ fn redriven<'m>(
     let mut dead_letter = match opened {
         ParsedMessage::DeadLetter(dead_letter) => dead_letter,
         ParsedMessage::Unreplayable(UnreplayableReason::Empty) => return opened,
+        // The message is the dead letter of a schedule or a bus, and the queue that it came from did not receive it
+        // from a sender.
+        ParsedMessage::Unreplayable(_) if message.attribute("TARGET_ARN").is_some() => {
+            return opened;
+        }
         ParsedMessage::Unreplayable(_) => Box::new(DeadLetter::new(
             InnerEvent::default(),
             &message.body,

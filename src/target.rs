@@ -30,7 +30,7 @@ pub struct Delivery<'a> {
     pub name: &'a str,
     /// True if the target may have accepted an earlier attempt whose answer was lost.
     pub maybe_delivered: bool,
-    /// The message attributes, for a queue that receives the whole message.
+    /// The message attributes, for a queue that receives the whole message, and of a schedule's call.
     pub attributes: &'a BTreeMap<&'a str, TypedAttribute>,
     /// The event's type, for targets that route by type.
     pub event_type: Option<&'a str>,

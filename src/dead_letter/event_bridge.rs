@@ -2,7 +2,8 @@
 //! queue.
 
 use super::genesys_event::{InnerEvent, is_event};
-use super::{DeadLetter, Envelope, EventId, ParsedMessage};
+use super::schedule::execution_id;
+use super::{DeadLetter, Envelope, ParsedMessage};
 use crate::failure::OriginalFailure;
 use crate::message::Message;
 
@@ -17,9 +18,8 @@ pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMess
         return None;
     }
     let mut event = InnerEvent::read(envelope.body.object());
-    if let Some(execution) = envelope.attribute("EXECUTION_ID") {
-        // A schedule sends the same input at every execution. Only the execution id distinguishes them.
-        event.id = EventId::new(execution);
+    if envelope.attribute("EXECUTION_ID").is_some() {
+        event.id = execution_id(envelope);
     }
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }

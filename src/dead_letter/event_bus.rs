@@ -2,11 +2,16 @@
 
 use super::{Envelope, ParsedMessage, UnreplayableReason};
 
-/// Recognises the record of a custom event bus: several failed events, by id only.
+/// The message attributes of a record of a custom event bus.
+const BUS_ATTRIBUTES: [&str; 2] = ["SUBSCRIBER_ARN", "BUS_ARN"];
+
+/// Recognises the failure record of a custom event bus: several failed events, by id only.
 pub(super) fn open_custom_bus_record<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
-    let body = envelope.body.object()?;
-    let record = body.has("failedMessages") && body.has("busArn");
-    record.then_some(ParsedMessage::Unreplayable(UnreplayableReason::CustomBusRecord))
+    let is_from_bus = BUS_ATTRIBUTES.iter().any(|name| envelope.attribute(name).is_some());
+    let is_record =
+        || envelope.body.object().is_some_and(|it| it.has("failedMessages") && it.has("busArn"));
+    (is_from_bus || is_record())
+        .then_some(ParsedMessage::Unreplayable(UnreplayableReason::CustomBusRecord))
 }
 
 /// Recognises an event that the bus could not decrypt: an error code around a body of no other shape. It has

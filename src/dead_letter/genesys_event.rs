@@ -81,17 +81,17 @@ impl InnerEvent {
         let Some(event) = event else {
             return Self::default();
         };
-        let event_type = event_type(event);
+        let parts = EventParts::of(event);
         Self {
             // A transformed input may have an "id" with any meaning. Only the id of a whole event is the
             // event's id.
             id: is_event(event).then(|| EventId::new(event.string("id")?)).flatten(),
-            own_echo: is_own_echo(event, event_type.as_deref()),
-            interaction: interaction(event),
-            shows_mark: is_about_attributes(event, event_type.as_deref())
+            event_type: parts.event_type(),
+            interaction: parts.interaction(),
+            own_echo: parts.is_own_echo(),
+            shows_mark: parts.is_about_attributes()
                 || event.has_anywhere(&STATUS_KEYS, &MARK_STATUSES),
-            time: event.string("time").and_then(|time| Timestamp::parse(&time)),
-            event_type,
+            time: parts.time(),
         }
     }
 }
@@ -101,51 +101,115 @@ pub(super) fn is_event(object: &Object<'_>) -> bool {
     ["detail-type", "source", "detail"].iter().all(|name| object.has(name))
 }
 
-/// Returns the type of an event: `detail-type` with its literal `{id}`; without one, the topic.
-fn event_type(event: &Object<'_>) -> Option<String> {
-    event
-        .string("detail-type")
-        .or_else(|| event.object("detail")?.string("topicName"))
-        .filter(|text| !text.is_empty())
+/// The parts of an event. With an input path, a rule sends only one of them: `$.detail` or `$.detail.eventBody`.
+struct EventParts<'e, 'm> {
+    event: &'e Object<'m>,
+    detail: Option<Object<'m>>,
+    body: Option<Object<'m>>,
+    /// The topic of the detail; without a detail, the event's `detail-type`.
+    topic: Option<String>,
 }
 
-/// Returns true if an event is only an echo of our own PATCH. Replaying it would cause the next PATCH and the
-/// next echo, without end.
-fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
-    let attributes = || event.object("detail")?.object("eventBody")?.object("attributes");
-    is_about_attributes(event, event_type)
-        && attributes().is_some_and(|attributes| {
-            let mut names = attributes.names().peekable();
-            names.peek().is_some() && names.all(|name| MARKS.contains(&name))
-        })
+impl<'e, 'm> EventParts<'e, 'm> {
+    fn of(event: &'e Object<'m>) -> Self {
+        let is_detail = event.string("topicName").is_some() && event.object("eventBody").is_some();
+        let detail = event.object("detail").or_else(|| is_detail.then(|| event.clone()));
+        let is_body = detail.is_none()
+            && event.string("conversationId").is_some()
+            && ["participantId", "eventTime"].iter().any(|name| event.has(name));
+        let body = match &detail {
+            Some(detail) => detail.object("eventBody"),
+            None => is_body.then(|| event.clone()),
+        };
+        let topic = detail.as_ref().and_then(|detail| detail.string("topicName"));
+        let topic = topic.or_else(|| event.string("detail-type"));
+        Self { event, detail, body, topic }
+    }
+
+    /// Returns the type of the event: `detail-type` with its literal `{id}`; without one, the topic, or the `eventType` of
+    /// a flat event.
+    fn event_type(&self) -> Option<String> {
+        let named = |name| self.event.string(name).filter(|text| !text.is_empty());
+        let topic = || self.topic.as_deref().filter(|topic| !topic.is_empty()).map(without_ids);
+        named("detail-type").or_else(topic).or_else(|| named("eventType"))
+    }
+
+    /// Returns the time of the event. Parts of an event have the time of their topic.
+    fn time(&self) -> Option<Timestamp> {
+        if is_event(self.event) {
+            return self.event.string("time").and_then(|time| Timestamp::parse(&time));
+        }
+        let of = |object: Option<&Object<'_>>, name| time_of(&object?.text(name)?);
+        of(Some(self.event), "time")
+            .or_else(|| of(Some(self.event), "timestamp"))
+            .or_else(|| of(self.detail.as_ref(), "timestamp"))
+            .or_else(|| of(self.body.as_ref(), "eventTime"))
+    }
+
+    /// Returns true if the event is only an echo of our own PATCH. Replaying it would cause the next PATCH and the
+    /// next echo, without end.
+    fn is_own_echo(&self) -> bool {
+        let attributes = || self.body.as_ref()?.object("attributes");
+        self.is_about_attributes()
+            && attributes().is_some_and(|attributes| {
+                let mut names = attributes.names().peekable();
+                names.peek().is_some() && names.all(|name| MARKS.contains(&name))
+            })
+    }
+
+    /// Returns true if the event is about the attributes of a participant: each mark causes another such event.
+    fn is_about_attributes(&self) -> bool {
+        let is_about = |topic: &str| topic.ends_with(".attributes");
+        let is_type = self.event.string("detail-type").is_some_and(|topic| is_about(&topic));
+        // Without a topic, the body alone shows it.
+        let is_body = self.topic.is_none()
+            && self.body.as_ref().is_some_and(|body| body.object("attributes").is_some());
+        is_type || self.topic.as_deref().is_some_and(is_about) || is_body
+    }
+
+    /// Returns the interaction of the event.
+    ///
+    /// The topic decides, because the first UUID in a topic may be the id of a queue or a user. Audits and
+    /// aggregates have no interaction. Returns `None` also if the id is unusable.
+    fn interaction(&self) -> Option<InteractionRef> {
+        let Some(body) = &self.body else {
+            let detail = self.detail.as_ref().and_then(|detail| detail.string("interactionId"));
+            let id = detail.or_else(|| self.event.string("interactionId"));
+            return InteractionRef::new(id, None);
+        };
+        let id = match place_of_id(self.topic.as_deref().unwrap_or_default()) {
+            IdPlace::ConversationId => body.string("conversationId"),
+            IdPlace::Id => body.string("id"),
+            IdPlace::Nowhere => None,
+        };
+        InteractionRef::new(id, body.string("participantId"))
+    }
 }
 
-/// Returns true if an event is about the attributes of a participant: each mark causes another such event.
-fn is_about_attributes(event: &Object<'_>, event_type: Option<&str>) -> bool {
-    let topic = || event.object("detail")?.string("topicName");
-    let is_about = |topic: &str| topic.ends_with(".attributes");
-    event_type.is_some_and(is_about) || topic().is_some_and(|topic| is_about(&topic))
+/// Returns a topic with `{id}` in place of each UUID, as `EventBridge` writes event types.
+fn without_ids(topic: &str) -> String {
+    let parts = topic.split('.').map(|part| if is_uuid(part) { "{id}" } else { part });
+    parts.collect::<Vec<_>>().join(".")
 }
 
-/// Returns the interaction of an event.
-///
-/// The topic decides, because the first UUID in a topic may be the id of a queue or a user. Audits and
-/// aggregates have no interaction. Returns `None` also if the id is unusable.
-fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
-    let Some(detail) = event.object("detail") else {
-        return InteractionRef::new(event.string("interactionId"), None);
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(|part| {
+        part.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(part.len()).unwrap_or_default()
+    });
+    lengths.eq([8, 4, 4, 4, 12])
+}
+
+/// The smallest number that is a time in milliseconds. As seconds, it would be a time after the year 5000.
+const MIN_EPOCH_MILLIS: u64 = 100_000_000_000;
+
+/// Parses a time: RFC 3339, or seconds or milliseconds since 1970.
+fn time_of(text: &str) -> Option<Timestamp> {
+    let epoch = || {
+        let number: u64 = text.parse().ok()?;
+        let is_millis = number >= MIN_EPOCH_MILLIS;
+        Some(Timestamp::from_millis(if is_millis { number } else { number.checked_mul(1_000)? }))
     };
-    let Some(body) = detail.object("eventBody") else {
-        return InteractionRef::new(detail.string("interactionId"), None);
-    };
-    let topic =
-        detail.string("topicName").or_else(|| event.string("detail-type")).unwrap_or_default();
-    let id = match place_of_id(&topic) {
-        IdPlace::ConversationId => body.string("conversationId"),
-        IdPlace::Id => body.string("id"),
-        IdPlace::Nowhere => None,
-    };
-    InteractionRef::new(id, body.string("participantId"))
+    Timestamp::parse(text).or_else(epoch)
 }
 
 /// The member with the conversation's id in a topic's events.

@@ -40,7 +40,7 @@ impl<'m> Body<'m> {
 }
 
 /// The members of a JSON object, unparsed. If a name occurs twice, the last member counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Object<'m>(BTreeMap<String, &'m RawValue>);
 
 impl<'m> Object<'m> {
@@ -69,6 +69,16 @@ impl<'m> Object<'m> {
     /// Returns the member as a whole number; `None` if it is absent or has another type.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
         self.0.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+
+    /// Returns the member as a text: the content of a string, or the digits of a number; `None` if it is absent or has
+    /// another type.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let digits = || {
+            let raw = self.raw(name)?;
+            serde_json::from_str::<serde_json::Number>(raw).ok().map(|_| raw.to_owned())
+        };
+        self.string(name).or_else(digits)
     }
 
     /// Returns true if a member at any depth has one of these names and one of these values. A string that

@@ -16,10 +16,13 @@ pub(super) fn parse_ingested_webhook<'m>(envelope: &Envelope<'m>) -> Option<Pars
     Some(opened(envelope, own_id(webhook)))
 }
 
-/// Parses a webhook that another system put on the queue, recognised by its members.
+/// Parses a webhook that another system put on the queue, recognised by a campaign or contact and another member.
 pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
-    let own_id = own_id(envelope.body.object()?)?;
-    Some(opened(envelope, Some(own_id)))
+    let webhook = envelope.body.object()?;
+    let has = |names: &[&str]| names.iter().filter(|name| webhook.text(name).is_some()).count();
+    let owners = has(&["campaignId", "contactId"]);
+    let is_webhook = owners > 0 && owners + has(&["callId", "status", "timestamp"]) > 1;
+    is_webhook.then(|| opened(envelope, own_id(webhook)))
 }
 
 /// Returns a webhook as a dead letter. It has no interaction, and an id that identifies a repeated call.
@@ -37,14 +40,14 @@ fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> ParsedMessage<
     DeadLetter::new(event, envelope.text, failure).into()
 }
 
-/// Returns an id from call, status and time; `None` if the webhook is incomplete.
+/// Returns an id from call, status and time; `None` if one of them is missing.
 fn own_id(webhook: &Object<'_>) -> Option<String> {
     if !webhook.has("campaignId") && !webhook.has("contactId") {
         return None;
     }
-    let call = webhook.string("callId")?;
-    let status = webhook.string("status")?;
-    let timestamp = webhook.string("timestamp")?;
+    let call = webhook.text("callId")?;
+    let status = webhook.text("status")?;
+    let timestamp = webhook.text("timestamp")?;
     Some(format!("{call}/{status}/{timestamp}"))
 }
 

@@ -23,7 +23,7 @@ impl Arn {
         let arn = Self::parse_trusted(text)?;
         let has_form = arn.partition().is_some_and(is_partition)
             && is_name(arn.service())
-            && is_region(arn.region())
+            && Self::is_region(arn.region())
             && is_account(arn.account());
         has_form.then_some(arn)
     }
@@ -112,6 +112,20 @@ impl Arn {
         self.text.strip_suffix(".fifo").is_some()
     }
 
+    /// Returns true for the form `<area>-<direction>-<number>`, such as `us-gov-west-1`.
+    #[must_use]
+    pub fn is_region(text: &str) -> bool {
+        let is_word =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+        let Some((words, number)) = text.rsplit_once('-') else {
+            return false;
+        };
+        text.len() <= MAX_REGION_BYTES
+            && words.contains('-')
+            && words.split('-').all(is_word)
+            && matches!(number.as_bytes(), [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'])
+    }
+
     fn partition(&self) -> Option<&str> {
         self.text.get("arn:".len()..self.starts[0] - 1)
     }
@@ -132,19 +146,6 @@ fn is_name(text: &str) -> bool {
 fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws")
         .is_some_and(|rest| rest.is_empty() || (rest.starts_with('-') && is_name(rest)))
-}
-
-/// Returns true for the form `<area>-<direction>-<number>`, such as `us-gov-west-1`.
-fn is_region(text: &str) -> bool {
-    let is_word =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    let Some((words, number)) = text.rsplit_once('-') else {
-        return false;
-    };
-    text.len() <= MAX_REGION_BYTES
-        && words.contains('-')
-        && words.split('-').all(is_word)
-        && matches!(number.as_bytes(), [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'])
 }
 
 fn is_account(text: &str) -> bool {

@@ -65,6 +65,10 @@ codes! {
         OwnEcho = "OWN_ECHO",
         /// The first delivery failed because the payload was malformed.
         PayloadMalformed = "PAYLOAD_MALFORMED",
+        /// The payload was cut off before it was queued.
+        PayloadTruncated = "PAYLOAD_TRUNCATED",
+        /// The message has a pointer to its payload in S3.
+        PayloadOffloaded = "PAYLOAD_OFFLOADED",
         /// The event is older than the setting allows.
         Stale = "STALE",
         /// The interaction does not exist in Genesys Cloud.

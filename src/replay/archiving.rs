@@ -23,7 +23,7 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn archive_unparseable(
         &self,
         message: &Message,
-        why: UnreplayableReason,
+        why: &UnreplayableReason,
     ) -> RecordResult {
         let reason = why.to_string();
         let reason = Rejection { code: why.failure_code(), message: &reason };

@@ -159,7 +159,7 @@ impl<P: Ports> Replay<P> {
             name,
             maybe_delivered: lease.maybe_delivered,
             attributes: &task.attributes(),
-            group: task.message.group.as_deref(),
+            group: task.group(),
             event_type: dead_letter.event_type.as_deref(),
             interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
         };

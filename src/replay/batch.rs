@@ -184,7 +184,7 @@ impl<P: Ports> Replay<P> {
                 Err(cause) => self.interrupted(message, cause),
             },
             Job::ArchiveUnparseable(why) => {
-                let archiving = self.archive_unparseable(message, *why);
+                let archiving = self.archive_unparseable(message, why);
                 match self.until_interrupted(ctx, archiving).await {
                     Ok(result) => result,
                     Err(cause) => self.interrupted(message, cause),

@@ -92,7 +92,7 @@ pub(super) fn schedule<'b>(
     for (index, (message, parsed)) in messages.iter().zip(parsed).enumerate() {
         let job = match parsed {
             None => Job::ParsePanicked,
-            Some(ParsedMessage::Unreplayable(why)) => Job::ArchiveUnparseable(*why),
+            Some(ParsedMessage::Unreplayable(why)) => Job::ArchiveUnparseable(why.clone()),
             Some(ParsedMessage::DeadLetter(dead_letter)) => {
                 let target_arn = dead_letter.failure.target_arn.as_deref();
                 let queue = message.queue_arn.as_deref().into_iter();

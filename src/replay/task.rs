@@ -55,9 +55,20 @@ impl<'b> RecordTask<'b> {
         self.key.delivery_name(lease.round, self.message.replay_plan(), id)
     }
 
-    /// Returns the message attributes that are delivered with the payload.
+    /// Returns the message attributes that are delivered with the payload: those of the whole message, or of a
+    /// schedule's call.
     pub(super) fn attributes(&self) -> BTreeMap<&str, TypedAttribute> {
-        if self.is_whole() { self.message.own_attributes() } else { BTreeMap::new() }
+        if self.is_whole() {
+            return self.message.own_attributes();
+        }
+        let call = self.dead_letter.call.iter().flat_map(|call| &call.attributes);
+        call.map(|(name, attribute)| (name.as_str(), attribute.clone())).collect()
+    }
+
+    /// Returns the message group: that of a schedule's call, or of the message.
+    pub(super) fn group(&self) -> Option<&str> {
+        let call = self.dead_letter.call.as_ref().and_then(|call| call.group.as_deref());
+        call.or(self.message.group.as_deref())
     }
 
     /// Returns the event's own id, if it has one.

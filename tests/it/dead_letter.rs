@@ -54,6 +54,10 @@ fn sample_events_are_parsed_as_documented() -> TestResult {
         ("queue-conversation.json", true, true, Category::EndpointUnreachable),
         ("transformed-input.json", false, false, Category::EndpointUnreachable),
         ("invalid-json.json", false, false, Category::PayloadMalformed),
+        ("input-path-detail.json", false, true, Category::EndpointUnreachable),
+        ("tutorial-event.json", false, true, Category::Unknown),
+        ("binary-attribute.json", true, true, Category::EndpointUnreachable),
+        ("webhook-without-call.json", true, false, Category::Unknown),
     ] {
         for message in messages(name)? {
             let dead_letter = parsed(&message).map_err(|error| format!("{name}: {error}"))?;
@@ -289,21 +293,37 @@ fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
         let webhook = message(&body, &[])?;
         assert_eq!(id(parsed(&webhook)?).as_deref(), Some("c/s/t"), "{whose}");
     }
-    let of_nobody = message(r#"{"callId":"c","status":"s","timestamp":"t"}"#, &[])?;
-    assert!(matches!(parse(&of_nobody), ParsedMessage::Unreplayable(_)));
-    let without_call = message(r#"{"campaignId":"c","status":"s","timestamp":"t"}"#, &[])?;
-    assert!(matches!(parse(&without_call), ParsedMessage::Unreplayable(_)));
+    for body in [
+        r#"{"callId":"c","status":"s","timestamp":"t"}"#,
+        r#"{"campaignId":"c"}"#,
+        r#"{"campaignId":"c","conversation":{}}"#,
+        r#"{"campaignId":{},"status":"s"}"#,
+    ] {
+        let other = message(body, &[])?;
+        let expected = ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape);
+        assert_eq!(parse(&other), expected, "{body}");
+    }
     Ok(())
 }
 
 #[test]
-fn dead_letter_of_a_schedule_has_its_execution_as_event_id() -> TestResult {
-    let messages = messages("scheduler-dlq.json")?;
-    let message = messages.first().ok_or("empty")?;
-    let dead_letter = parsed(message)?;
-    let execution = message.attributes.get("EXECUTION_ID").map(String::as_str);
-    assert_eq!(dead_letter.event_id.as_ref().map(EventId::as_str), execution);
-    assert_eq!(dead_letter.payload, message.body);
+fn incomplete_webhook_is_identified_by_its_body() -> TestResult {
+    for (body, expected) in [
+        (r#"{"campaignId":"c","status":"s","timestamp":"t"}"#, None),
+        (r#"{"contactId":7,"status":"s"}"#, None),
+        (r#"{"campaignId":"c","contactId":"k"}"#, None),
+        (
+            r#"{"campaignId":"c","callId":"x","status":"s","timestamp":1776521024815}"#,
+            Some("x/s/1776521024815"),
+        ),
+        (r#"{"campaignId":"c","callId":5,"status":"s","timestamp":"t"}"#, Some("5/s/t")),
+    ] {
+        let webhook = message(body, &[])?;
+        let expected = expected.map_or_else(|| digest::hexadecimal(body), str::to_owned);
+        let dead_letter = parsed(&webhook)?;
+        assert_eq!(dead_letter.event_id, EventId::new(expected), "{body}");
+        assert_eq!(dead_letter.payload, body, "as over HTTP");
+    }
     Ok(())
 }
 
@@ -315,8 +335,8 @@ fn message_without_an_event_is_unreplayable() -> TestResult {
     ] {
         let messages = messages(name)?;
         let message = messages.first().ok_or("empty")?;
-        assert_eq!(parse(message), ParsedMessage::Unreplayable(expected), "{name}");
         assert_eq!(expected.failure_code(), FailureCode::NoPayload);
+        assert_eq!(parse(message), ParsedMessage::Unreplayable(expected), "{name}");
         let told = original_failure(message);
         let attribute = |name: &str| message.attributes.get(name);
         assert_eq!(told.error_code.as_ref(), attribute("ERROR_CODE"), "{name}");

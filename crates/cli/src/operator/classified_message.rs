@@ -56,7 +56,7 @@ impl<'m> ClassifiedMessage<'m> {
     pub fn unreplayable_reason(&self) -> Option<UnreplayableReason> {
         match &self.parsed {
             ParsedMessage::DeadLetter(_) => None,
-            ParsedMessage::Unreplayable(why) => Some(*why),
+            ParsedMessage::Unreplayable(why) => Some(why.clone()),
         }
     }
 
