@@ -193,10 +193,8 @@ fn without_ids(topic: &str) -> String {
 }
 
 fn is_uuid(text: &str) -> bool {
-    let lengths = text.split('-').map(|part| {
-        part.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(part.len()).unwrap_or_default()
-    });
-    lengths.eq([8, 4, 4, 4, 12])
+    let is_form = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    text.bytes().all(is_form) && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
 }
 
 /// The smallest number that is a time in milliseconds. As seconds, it would be a time after the year 5000.

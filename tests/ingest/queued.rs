@@ -16,7 +16,9 @@ const WEBHOOK: &str = "/webhooks/genesys-outbound";
 
 fn attributes(message: &NewMessage) -> BTreeMap<&str, String> {
     let attributes = message.attributes.iter();
-    attributes.map(|(name, value)| (name.as_ref(), value.parts().1)).collect()
+    attributes
+        .map(|(name, value)| (name.as_ref(), value.as_text().unwrap_or_default().to_owned()))
+        .collect()
 }
 
 /// Returns the record of a queued message.

@@ -1,0 +1,258 @@
+//! The categories of codes and messages.
+
+use super::*;
+
+fn category(code: &str, message: &str) -> Category {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    OriginalFailure {
+        error_code: some(code),
+        error_message: some(message),
+        ..OriginalFailure::default()
+    }
+    .category()
+}
+
+#[test]
+fn category_follows_the_message_when_the_code_is_generic() {
+    assert_eq!(category("ERROR_FROM_TARGET", "status 429"), Category::RateLimitExceeded);
+    assert_eq!(category("UNKNOWN", "schema mismatch"), Category::PayloadMalformed);
+    assert_eq!(category("A_CODE_OF_TOMORROW", ""), Category::Unknown);
+    assert_eq!(category("200", "connection refused"), Category::EndpointUnreachable);
+    assert_eq!(category("429", ""), Category::RateLimitExceeded);
+}
+
+#[test]
+fn category_of_sdk_client_errors_follows_the_status() {
+    let api = |status: &str| {
+        category(
+            "SDK_CLIENT_ERROR",
+            &format!("ApiDestination returned HTTP status {status} with payload: {{\"code\":429}}"),
+        )
+    };
+    assert_eq!(api("400"), Category::PayloadMalformed);
+    assert_eq!(api("403"), Category::AuthenticationRejected);
+    assert_eq!(api("404"), Category::TargetMissing);
+    assert_eq!(api("429"), Category::RateLimitExceeded);
+    assert_eq!(api("409"), Category::Unknown);
+    assert_eq!(api("503"), Category::EndpointUnreachable);
+    assert_eq!(
+        category("SDK_CLIENT_ERROR", "unable to execute request"),
+        Category::EndpointUnreachable
+    );
+}
+
+#[test]
+fn category_ignores_a_status_inside_a_word() {
+    for message in [
+        "status 503",
+        "status=503",
+        "(503)",
+        "HTTP/1.1 503 Service",
+        "status: 503.",
+        "\"status\":503,",
+        "response.status:503",
+        "https://crm.example/events:503",
+    ] {
+        assert_eq!(category("", message), Category::EndpointUnreachable, "{message}");
+    }
+    for message in [
+        "conversation 8a42942d-4290-4291-8503-503429401403 lost",
+        "at 2026-07-25T10:30:00.429Z",
+        "after 4290 ms",
+        "gave up after 400 ms",
+        "failed 503 times",
+        "unexpected token at line 422 column 400",
+        "function arn:aws:lambda:eu-west-1:271828182845:function:crm:400 failed",
+        "host 10.0.0.503",
+        "item-503",
+        "order 0503",
+        "v429",
+        "region 200",
+        "host 10.0.0.7:400",
+        "host (10.0.0.7:400)",
+        "https://crm.example:503",
+    ] {
+        assert_eq!(category("", message), Category::Unknown, "{message}");
+    }
+}
+
+#[test]
+fn category_follows_words_without_a_status() {
+    for (message, expected) in [
+        ("connect to crm.example:443: connection refused", Category::EndpointUnreachable),
+        ("Rate limit of the partner reached", Category::RateLimitExceeded),
+        ("request was throttled", Category::RateLimitExceeded),
+        ("User is Unauthorized", Category::AuthenticationRejected),
+        ("missing permission", Category::AuthenticationRejected),
+        ("read timeout", Category::EndpointUnreachable),
+        ("connection refused", Category::EndpointUnreachable),
+        ("malformed body", Category::PayloadMalformed),
+        ("size exceeded", Category::PayloadMalformed),
+        ("function does not exist", Category::TargetMissing),
+        ("no idea", Category::Unknown),
+        ("", Category::Unknown),
+    ] {
+        assert_eq!(category("", message), expected, "{message}");
+    }
+}
+
+/// Codes of other systems, of AWS services and of `EventBridge`, with their categories.
+const UNLISTED_CODES: &[(Category, &[&str])] = &[
+    (
+        Category::RateLimitExceeded,
+        &[
+            "HTTP_429",
+            "RATE_LIMIT_EXCEEDED",
+            "RateLimitExceeded",
+            "QuotaExceeded",
+            "DAILY_QUOTA_EXCEEDED",
+            "TooManyRequestsException",
+            "ThrottlingException",
+            "ProvisionedThroughputExceededException",
+            "LimitExceededException",
+            "KMS.ThrottlingException",
+        ],
+    ),
+    (
+        Category::AuthenticationRejected,
+        &[
+            "HTTP_401",
+            "http-403",
+            "TokenExpired",
+            "EXPIRED_TOKEN",
+            "INVALID_TOKEN",
+            "UNAUTHORIZED",
+            "NotAuthorized",
+            "ACCESS_DENIED",
+            "AccessDeniedException",
+            "AUTHENTICATION_FAILED",
+            "AUTH_ERROR",
+            "InvalidCredentials",
+            "MISSING_PERMISSIONS",
+            "InvalidSignatureException",
+            "FORBIDDEN",
+        ],
+    ),
+    (
+        Category::EndpointUnreachable,
+        &[
+            "HTTP_503",
+            "HTTP502",
+            "HttpStatus504",
+            "Http503Error",
+            "503_SERVICE_UNAVAILABLE",
+            "NETWORK_TIMEOUT",
+            "NetworkError",
+            "ConnectTimeout",
+            "CONNECTION_RESET",
+            "SERVICE_UNAVAILABLE",
+            "BadGateway",
+            "INTERNAL_SERVER_ERROR",
+            "AWS.Scheduler.InternalServerError",
+            "ECONNREFUSED",
+            "RequestTimeoutException",
+        ],
+    ),
+    (
+        Category::TargetMissing,
+        &[
+            "HTTP_404",
+            "NOT_FOUND",
+            "ResourceNotFoundException",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "QueueDoesNotExist",
+            "NoSuchEndpoint",
+            "StateMachineDoesNotExist",
+        ],
+    ),
+    (
+        Category::PayloadMalformed,
+        &[
+            "HTTP_400",
+            "HTTP_422",
+            "INVALID_PAYLOAD",
+            "InvalidPayload",
+            "SCHEMA_VALIDATION_ERROR",
+            "SchemaValidationError",
+            "VALIDATION_ERROR",
+            "ValidationException",
+            "CUSTOMER_VALIDATION",
+            "BAD_REQUEST",
+            "MALFORMED_JSON",
+            "MISSING_REQUIRED_FIELD",
+            "MissingField",
+            "PAYLOAD_TOO_LARGE",
+            "SIZE_LIMIT_EXCEEDED",
+            "InvalidParameterValue",
+            "UNPROCESSABLE_ENTITY",
+        ],
+    ),
+    (
+        // Codes of EventBridge whose cause only the message gives, and configuration mistakes.
+        Category::Unknown,
+        &[
+            "ERROR_FROM_TARGET",
+            "UNKNOWN",
+            "CROSS_ACCOUNT_INGESTION_FAILED",
+            "CROSS_REGION_INGESTION_FAILED",
+            "EVENTS_IN_BATCH_REQUEST_REJECTED",
+            "RESOURCE_ALREADY_EXISTS",
+            "RESOURCE_MODIFICATION_COLLISION",
+            "THIRD_ACCOUNT_HOP_DETECTED",
+            "THIRD_REGION_HOP_DETECTED",
+            "LOOP_DETECTED",
+            "KMSInvalidStateException",
+            "InvalidSecurityGroupIDException",
+            "ORA-00503",
+            "E1503",
+            "8a403c",
+            "E403",
+            "HTTP_200",
+        ],
+    ),
+];
+
+#[test]
+fn category_follows_the_words_and_status_of_an_unlisted_code() {
+    for (expected, codes) in UNLISTED_CODES {
+        for code in *codes {
+            assert_eq!(category(code, ""), *expected, "{code}");
+        }
+    }
+}
+
+#[test]
+fn category_reads_codes_and_missing_fields_in_messages() {
+    for (message, expected) in [
+        ("Missing required field 'callId'", Category::PayloadMalformed),
+        ("required property \"id\" is absent", Category::PayloadMalformed),
+        ("NetworkTimeoutError: no answer", Category::EndpointUnreachable),
+        ("failed with HTTP_503", Category::EndpointUnreachable),
+        ("failed with HTTP-429.", Category::RateLimitExceeded),
+        ("quota exceeded for the day", Category::RateLimitExceeded),
+        ("certificate validation failed", Category::EndpointUnreachable),
+        ("order_503", Category::Unknown),
+        ("ORA-503", Category::Unknown),
+    ] {
+        assert_eq!(category("", message), expected, "{message}");
+    }
+}
+
+#[test]
+fn category_ignores_the_quoted_answer_of_the_target() {
+    assert_eq!(category("", "refused, Payload: 429 rate limit"), Category::Unknown);
+}
+
+#[test]
+fn category_ignores_the_text_of_the_targets_code() {
+    for (code, expected) in [(None, Category::Unknown), (Some("429"), Category::RateLimitExceeded)]
+    {
+        let failure = OriginalFailure {
+            error_code: code.map(str::to_owned),
+            error_message: Some("schema changed, see ticket 400".to_owned()),
+            is_targets_text: true,
+            ..OriginalFailure::default()
+        };
+        assert_eq!(failure.category(), expected);
+    }
+}
