@@ -155,6 +155,21 @@ codes! {
     }
 }
 
+impl FailureCode {
+    /// Returns true if the function archives such a message without a claim, so that the ledger has no item of it.
+    #[must_use]
+    pub const fn is_without_claim(self) -> bool {
+        matches!(
+            self,
+            Self::NotAnEvent
+                | Self::NoPayload
+                | Self::PayloadMalformed
+                | Self::PayloadTruncated
+                | Self::PayloadOffloaded
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

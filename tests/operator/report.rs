@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use genesys_test_support::{LocalAws, TestResult};
+use genesys_test_support::{LocalAws, Record, ReplayHarness, TestResult};
 use serde_json::{Value, json};
 
 use super::items::{item, write};
@@ -140,5 +140,56 @@ async fn report_writes_a_complete_html_page() -> TestResult {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let page = std::fs::read_to_string(file)?;
     assert!(page.contains("COMPLETED") && page.ends_with("</html>\n"));
+    Ok(())
+}
+
+/// Returns the report of a function's ledger and archive, of a run without an error, and its messages to stderr.
+async fn report_of(harness: &ReplayHarness) -> Result<(Value, String), Box<dyn Error>> {
+    let endpoint = harness.aws.endpoint();
+    let settings = harness.settings().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let arguments = ["report", "--output", "json", "--endpoint-url", &endpoint];
+    let ran = run(&settings.collect::<Vec<_>>(), &arguments).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    Ok((ran.json()?, ran.stderr))
+}
+
+#[tokio::test]
+async fn report_counts_archived_events_without_a_ledger_item() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    let malformed = |number: u32| {
+        Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1")
+            .with("ERROR_CODE", "INVALID_JSON")
+    };
+    let records = [
+        malformed(1),
+        malformed(2),
+        Record::new("m-3", "<html>"),
+        Record::dead_letter("m-4", "e-4", "c-1"),
+    ];
+    assert!(harness.deliver(&records).await?.is_empty());
+    let (report, _) = report_of(&harness).await?;
+    assert_eq!((&report["total_tracked"], &report["total_events"]), (&json!(1), &json!(4)));
+    assert_eq!(report["success_rate"], json!(25.0));
+    let by_code = json!({ "PAYLOAD_MALFORMED": 2, "NOT_AN_EVENT": 1 });
+    assert_eq!(report["archived_without_ledger_item"], by_code);
+
+    // An operator replay claims the event, which then counts once.
+    assert!(harness.deliver(&[malformed(2).with("ReplayPlan", "p-1")]).await?.is_empty());
+    let (report, _) = report_of(&harness).await?;
+    assert_eq!((&report["total_tracked"], &report["total_events"]), (&json!(2), &json!(4)));
+    assert_eq!(report["success_rate"], json!(50.0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn report_says_its_basis_when_the_archive_cannot_be_read() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("ARCHIVE_BUCKET", "no-such-bucket");
+    let (report, said) = report_of(&harness).await?;
+    assert_eq!(report["success_rate_of"], json!("ledger items"));
+    assert_eq!(report["archived_without_ledger_item"], json!(null));
+    assert!(said.contains("warning: counting without the archive: "), "{said}");
     Ok(())
 }

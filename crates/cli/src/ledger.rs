@@ -54,6 +54,14 @@ impl Record {
         self.key.split('|').next().unwrap_or_default()
     }
 
+    /// Returns the event and its target, for people: without a query in the target, as in an archived object.
+    pub(crate) fn event_at_target(&self) -> String {
+        if self.target.is_empty() {
+            return self.key.clone();
+        }
+        event_at_target(self.event_id(), &self.target)
+    }
+
     /// Returns the item's state as far as it decides the function's next step.
     pub(crate) fn state(&self) -> ItemState {
         ItemState {
@@ -78,6 +86,11 @@ impl Record {
         // This also cuts an event id with `?` or `#`; ids of Genesys Cloud contain neither.
         self.key.split(['?', '#']).next().unwrap_or_default().to_owned()
     }
+}
+
+/// Returns the identity of an event at a target, as far as people see it.
+pub(crate) fn event_at_target(event_id: &str, target: &str) -> String {
+    format!("{event_id}|{target}")
 }
 
 /// One page of the ledger's items.

@@ -1,8 +1,10 @@
-//! The health of the replay, counted from the ledger.
+//! The health of the replay, counted from the ledger and from the archived events without a ledger item.
 //!
-//! Memory holds counts only, so a million items need as much memory as ten.
+//! Memory holds counts, and the keys of the archived events without an item. A million ledger items need as much memory
+//! as ten.
 
 mod name_counts;
+mod unclaimed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +15,11 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
 
 use super::Progress;
+use super::remedy::remedy;
+use crate::archive::ArchiveReader;
 use crate::ledger::{LedgerReader, Record, scan_all};
 pub use name_counts::NameCounts;
+use unclaimed::UnclaimedEvents;
 
 /// The name under which items with an unsupported status are counted.
 pub const UNKNOWN: &str = "UNKNOWN";
@@ -48,6 +53,8 @@ pub struct LedgerReport {
     pub oldest_open: Option<OpenEvent>,
     /// The number of events in progress under a lease that has ended, because their worker died.
     pub lease_expired: u64,
+    /// Counts by failure code of archived events without a ledger item; `None` if the archive was not read.
+    pub archived_without_item: Option<NameCounts>,
     /// Counts of events by hour of their first-seen time, and by status.
     pub first_seen: BTreeMap<Timestamp, BTreeMap<&'static str, u64>>,
 }
@@ -69,25 +76,45 @@ pub const HOUR: Duration = Duration::from_hours(1);
 /// The maximum number of separate hours: more than the default retention of 15 days. Earlier hours are counted as one.
 const MAX_HOURS: usize = 24 * 40;
 
-/// Counts the ledger's items, all segments concurrently.
+/// Counts the ledger's items, all segments concurrently, and the archived events below a prefix without an item.
+///
+/// If the archive cannot be read, warns and leaves its events out.
 ///
 /// # Errors
 /// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead.
 pub async fn report(
     ledger: &impl LedgerReader,
+    archive: Option<(&impl ArchiveReader, &str)>,
     scope: &ReportScope,
     progress: &dyn Progress,
 ) -> Result<LedgerReport, AwsError> {
     let mut report = LedgerReport::default();
+    let mut unclaimed = None;
+    if let Some((archive, prefix)) = archive {
+        progress.begin("reading archived events", None);
+        let read = UnclaimedEvents::read(archive, prefix, scope.since, progress).await;
+        progress.end();
+        unclaimed = read
+            .map_err(|error| {
+                let remedy = remedy(error.kind);
+                progress.warn(&format!("counting without the archive: {error}; {remedy}"));
+            })
+            .ok();
+    }
     progress.begin("counting events", None);
     let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
         progress.advance(1);
+        if let Some(unclaimed) = &mut unclaimed {
+            unclaimed.remove(&record);
+        }
         report.count(&record, scope);
         future::ok(())
     });
     let counted = counted.await;
     progress.end();
-    counted.map(|()| report)
+    counted?;
+    report.archived_without_item = unclaimed.map(|unclaimed| unclaimed.counts());
+    Ok(report)
 }
 
 /// Returns true if an event was first seen, or its work ended, at this time or later. Includes events without times.
@@ -102,12 +129,23 @@ pub(super) fn has_expired_lease(record: &Record, now: Timestamp) -> bool {
 }
 
 impl LedgerReport {
-    /// Returns the share of `COMPLETED` items, in percent; 0 without items.
+    /// Returns the number of archived events without a ledger item; 0 if the archive was not read.
+    pub fn without_item(&self) -> u64 {
+        self.archived_without_item.as_ref().map_or(0, NameCounts::total)
+    }
+
+    /// Returns the number of events that [`success_rate`](Self::success_rate) refers to.
+    pub fn all(&self) -> u64 {
+        self.total + self.without_item()
+    }
+
+    /// Returns the share of `COMPLETED` items among the events of the ledger and the archived events without an item, in
+    /// percent; 0 without events.
     pub fn success_rate(&self) -> f64 {
         let completed = self.of(Status::Completed.as_str());
         // Counts of events are far below the numbers that a float cannot hold exactly.
         let whole = |count: u64| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
-        whole(completed) / whole(self.total.max(1)) * 100.0
+        whole(completed) / whole(self.all().max(1)) * 100.0
     }
 
     pub fn of(&self, status: &str) -> u64 {

@@ -11,7 +11,7 @@ use genesys_replay::ledger::Status;
 
 use super::{ReconcileFinding, ReconcileScope, Reconciliation};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
-use crate::ledger::Record;
+use crate::ledger::{Record, event_at_target};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 
@@ -72,7 +72,7 @@ impl ArchivedEvents {
         if let Some(statuses) = self.items.get_mut(&record.key) {
             statuses.push(record.status);
         }
-        let statuses = self.events.get_mut(&event_of(record));
+        let statuses = self.events.get_mut(&record.event_at_target());
         statuses.map(|it| it.push(record.status)).is_some()
     }
 
@@ -120,14 +120,6 @@ impl EventObject {
     }
 }
 
-/// Returns the event of an item in the form of an object's event: for people, without a query in its target.
-fn event_of(record: &Record) -> String {
-    if record.target.is_empty() {
-        return record.key.clone();
-    }
-    format!("{}|{}", record.event_id(), record.target)
-}
-
 /// Returns the finding about an object whose event has this status.
 const fn of_status(status: Option<Status>) -> Option<ReconcileFinding> {
     match status {
@@ -165,13 +157,10 @@ async fn read<A: ArchiveReader>(
         return Ok(Err(kept.key));
     };
     let key = ClassifiedMessage::of(&message, scope.target).key;
-    let is_kept_without_item = matches!(
-        document.code(),
-        Some(FailureCode::NotAnEvent | FailureCode::NoPayload | FailureCode::PayloadMalformed)
-    );
+    let is_kept_without_item = document.code().is_some_and(FailureCode::is_without_claim);
     Ok(Ok(EventObject {
         name: kept.key,
-        keys: [key.as_str().to_owned(), format!("{}|{}", document.event_id, document.target)],
+        keys: [key.as_str().to_owned(), event_at_target(&document.event_id, &document.target)],
         has_item: !is_kept_without_item,
         archived_at: document.archived_at(),
     }))

@@ -24,6 +24,11 @@ impl NameCounts {
         }
     }
 
+    /// Returns the sum of all counts.
+    pub fn total(&self) -> u64 {
+        self.named.values().sum::<u64>() + self.other
+    }
+
     /// Returns the counts, most frequent first, and at the end the names that are counted together, as `other`.
     pub fn sorted(&self) -> Vec<(String, u64)> {
         let mut sorted: Vec<(String, u64)> = self.named.clone().into_iter().collect();

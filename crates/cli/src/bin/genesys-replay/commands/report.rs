@@ -15,9 +15,10 @@ use crate::files::Replaceable;
 use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
-/// Count the ledger's events by status, category, failure code, target and attempts.
+/// Count the events by status, category, failure code, target and attempts.
 ///
-/// Reads the whole table, which costs read capacity. Exit code 1: there are findings, which are events that were rejected
+/// Reads the whole table, which costs read capacity, and the archived events without a ledger item (malformed messages).
+/// The success rate is the share of delivered events among both. Exit code 1: there are findings, which are events that were rejected
 /// without an archive (FAILED), events whose worker stopped, or items that this version cannot read (UNKNOWN).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -41,9 +42,12 @@ impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let scope = ReportScope { segments: self.segments, since: self.since, now };
-        let table = context.settings().await?.table;
-        let ledger = app::ledger(context.aws().await?, &table);
-        let report = report::report(&ledger, &scope, &context.progress).await?;
+        let settings = context.settings().await?;
+        let (aws, table) = (context.aws().await?, settings.table);
+        let ledger = app::ledger(aws, &table);
+        let archive = settings.archive.map(|it| (app::archive(aws, &it.bucket), it.prefix));
+        let archive = archive.as_ref().map(|(reader, prefix)| (reader, prefix.as_str()));
+        let report = report::report(&ledger, archive, &scope, &context.progress).await?;
         if let Some(file) = &self.html {
             let page = show::page(&report, &table, &scope).render();
             files::write_whole(file, Replaceable::Page, page.as_bytes())?;

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::page::{Chart, Fact, Page};
 use genesys_replay_cli::operator::report::{
-    HOUR, LedgerReport, MAX_ATTEMPTS_SHOWN, ReportScope, UNKNOWN,
+    HOUR, LedgerReport, MAX_ATTEMPTS_SHOWN, NameCounts, ReportScope, UNKNOWN,
 };
 use serde_json::{Value, json};
 
@@ -28,6 +28,9 @@ pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
         "status_distribution": report.statuses,
         "category_distribution": object(report.categories.sorted()),
         "success_rate": report.success_rate(),
+        "success_rate_of": rate_of(report),
+        "total_events": report.all(),
+        "archived_without_ledger_item": report.archived_without_item.as_ref().map(|it| object(it.sorted())),
         "generated_at": scope.now.to_string(),
         "since": scope.since.map(|since| since.to_string()),
         "left_out_as_older": report.older,
@@ -41,11 +44,17 @@ pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
 }
 
 pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> String {
+    let without_item = report.without_item();
+    let more = match without_item {
+        0 => String::new(),
+        count => format!(" and {count} archived without a ledger item"),
+    };
     let mut text = vec![format!(
-        "{} events in {name}{}, {:.1} % delivered\n",
+        "{} events in {name}{more}{}, {:.1} % of {} delivered\n",
         report.total,
         window(scope),
-        report.success_rate()
+        report.success_rate(),
+        report.all(),
     )];
     let lists = [
         ("status", statuses(report)),
@@ -54,6 +63,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
         ("target", report.targets.sorted()),
         ("attempts", attempts(report)),
         ("round", later_rounds(report)),
+        ("archived without a ledger item", archived_without_item(report)),
     ];
     for (title, list) in lists {
         if list.is_empty() {
@@ -93,8 +103,8 @@ pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> P
     let open = report.of("DEFERRED") + report.of("IN_PROGRESS");
     let mut facts = vec![
         fact("events", report.total.to_string()),
-        fact("delivered", format!("{:.1} %", report.success_rate())),
-        fact("archived", report.of("ARCHIVED").to_string()),
+        fact("delivered", format!("{:.1} % of {}", report.success_rate(), report.all())),
+        fact("archived", (report.of("ARCHIVED") + report.without_item()).to_string()),
         fact("open", open.to_string()),
         fact("failed", report.of("FAILED").to_string()),
     ];
@@ -109,22 +119,26 @@ pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> P
         }
     }
     let series = series.into_iter();
+    let mut charts = vec![
+        Chart::TimeLine {
+            title: "First seen".to_owned(),
+            series: series.map(|(name, it)| (name.to_owned(), it)).collect(),
+            step: HOUR,
+        },
+        bars("Status", statuses(report)),
+        bars("Category of the first failure", report.categories.sorted()),
+        bars("Failure code", report.codes.sorted()),
+        bars("Target", report.targets.sorted()),
+        bars("Attempts", attempts(report)),
+    ];
+    if report.without_item() > 0 {
+        charts.push(bars("Archived without a ledger item", archived_without_item(report)));
+    }
     Page {
         title: format!("Replay of dead letters: {table}{}", window(scope)),
         generated_at: scope.now,
         facts,
-        charts: vec![
-            Chart::TimeLine {
-                title: "First seen".to_owned(),
-                series: series.map(|(name, it)| (name.to_owned(), it)).collect(),
-                step: HOUR,
-            },
-            bars("Status", statuses(report)),
-            bars("Category of the first failure", report.categories.sorted()),
-            bars("Failure code", report.codes.sorted()),
-            bars("Target", report.targets.sorted()),
-            bars("Attempts", attempts(report)),
-        ],
+        charts,
         notes: notes(report),
         table: None,
     }
@@ -154,6 +168,20 @@ fn notes(report: &LedgerReport) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Returns the archived events without a ledger item, by failure code.
+fn archived_without_item(report: &LedgerReport) -> Vec<(String, u64)> {
+    report.archived_without_item.as_ref().map(NameCounts::sorted).unwrap_or_default()
+}
+
+/// Returns the events that the success rate refers to.
+const fn rate_of(report: &LedgerReport) -> &'static str {
+    if report.archived_without_item.is_some() {
+        "ledger items and archived events without a ledger item"
+    } else {
+        "ledger items"
+    }
 }
 
 /// Returns the events by round, unless all are in their first.
