@@ -82,6 +82,7 @@ impl Entry<'_> {
             "failure_reason": self.reason,
             "error_code": self.original.error_code,
             "error_message": self.original.error_message,
+            "stack_trace": self.original.stack_trace,
             "rule_arn": self.original.rule_arn,
             "target": self.target,
             "attempts": self.attempts,

@@ -14,6 +14,9 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The smallest number that is a time in milliseconds. As seconds, it would be a time after the year 5000.
+const MIN_EPOCH_MILLIS: u64 = 100_000_000_000;
+
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -42,6 +45,17 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+    }
+
+    /// Parses a time of another system: RFC 3339, or seconds or milliseconds since 1970.
+    #[must_use]
+    pub fn parse_any(text: &str) -> Option<Self> {
+        let epoch = || {
+            let number: u64 = text.parse().ok()?;
+            let is_millis = number >= MIN_EPOCH_MILLIS;
+            Some(Self(if is_millis { number } else { number.checked_mul(1_000)? }))
+        };
+        Self::parse(text).or_else(epoch)
     }
 
     /// Returns the time in a compact form for an object key: `20260725T172000250Z`.

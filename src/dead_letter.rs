@@ -6,6 +6,7 @@ mod bare_interaction;
 mod event_bridge;
 mod event_bus;
 mod genesys_event;
+mod imported;
 mod ingest;
 mod json;
 mod lambda;
@@ -229,6 +230,7 @@ const PARSERS: &[for<'m> fn(&Envelope<'m>) -> Option<ParsedMessage<'m>>] = &[
     event_bus::open_custom_bus_record,
     schedule::open_truncated,
     offloaded::open_pointer,
+    imported::open_imported,
     schedule::open_dead_letter,
     event_bridge::open_dead_letter,
     lambda::open_destination_record,

@@ -31,6 +31,16 @@ pub mod ingested {
     pub const BASE64: &str = "base64";
 }
 
+/// The message attributes that the import of failed events sets.
+pub mod imported {
+    /// The value of [`ORIGIN`](super::ingested::ORIGIN): the whole body is the payload.
+    pub const IMPORT: &str = "import";
+    /// The type of the event, for a payload without a type.
+    pub const EVENT_TYPE: &str = "EventType";
+    /// The stack trace of the first failure.
+    pub const STACK_TRACE: &str = "StackTrace";
+}
+
 /// The message attributes that the operator's command sets.
 pub mod resent {
     /// The plan that resent the message.

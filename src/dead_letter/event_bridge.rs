@@ -5,7 +5,7 @@ use super::genesys_event::{InnerEvent, is_event};
 use super::schedule::execution_id;
 use super::{DeadLetter, Envelope, ParsedMessage};
 use crate::failure::OriginalFailure;
-use crate::message::Message;
+use crate::message::{Message, imported};
 
 /// The attributes that name the origin and the target of an event. Every dead letter of a rule or a schedule
 /// has two of them: its own ARN and the target's.
@@ -61,6 +61,7 @@ fn failure<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> OriginalFailure {
         error_message: text("ERROR_MESSAGE"),
         rule_arn: text("RULE_ARN"),
         target_arn: text("TARGET_ARN"),
+        stack_trace: text(imported::STACK_TRACE),
         is_targets_text: false,
         retry_attempts: attribute("RETRY_ATTEMPTS")
             .and_then(|count| count.parse().ok())

@@ -139,7 +139,7 @@ impl<'e, 'm> EventParts<'e, 'm> {
         if is_event(self.event) {
             return self.event.string("time").and_then(|time| Timestamp::parse(&time));
         }
-        let of = |object: Option<&Object<'_>>, name| time_of(&object?.text(name)?);
+        let of = |object: Option<&Object<'_>>, name| Timestamp::parse_any(&object?.text(name)?);
         of(Some(self.event), "time")
             .or_else(|| of(Some(self.event), "timestamp"))
             .or_else(|| of(self.detail.as_ref(), "timestamp"))
@@ -195,19 +195,6 @@ fn without_ids(topic: &str) -> String {
 fn is_uuid(text: &str) -> bool {
     let is_form = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     text.bytes().all(is_form) && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
-}
-
-/// The smallest number that is a time in milliseconds. As seconds, it would be a time after the year 5000.
-const MIN_EPOCH_MILLIS: u64 = 100_000_000_000;
-
-/// Parses a time: RFC 3339, or seconds or milliseconds since 1970.
-fn time_of(text: &str) -> Option<Timestamp> {
-    let epoch = || {
-        let number: u64 = text.parse().ok()?;
-        let is_millis = number >= MIN_EPOCH_MILLIS;
-        Some(Timestamp::from_millis(if is_millis { number } else { number.checked_mul(1_000)? }))
-    };
-    Timestamp::parse(text).or_else(epoch)
 }
 
 /// The member with the conversation's id in a topic's events.

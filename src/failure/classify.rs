@@ -10,6 +10,8 @@ pub struct OriginalFailure {
     pub error_code: Option<String>,
     /// `ERROR_MESSAGE`, or the `errorMessage` of a hand-written body.
     pub error_message: Option<String>,
+    /// The stack trace, if another system recorded one. It is shown to people, and is not evidence.
+    pub stack_trace: Option<String>,
     /// The rule that matched the event.
     pub rule_arn: Option<String>,
     /// The target that did not accept the event.

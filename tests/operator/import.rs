@@ -1,6 +1,7 @@
 //! The import of failed events from other places, and their replay by the function.
 
 mod enqueue;
+mod formats;
 mod sources;
 
 use std::error::Error;
@@ -45,6 +46,23 @@ impl Office {
         let ran = run(&self.variables(), &all).await?;
         assert!(!ran.says(SECRET), "{ran:?}");
         Ok(ran)
+    }
+
+    /// Puts a message on the queue, with the text attributes of a record.
+    async fn put(&self, record: &Record) -> TestResult {
+        let sqs = aws_sdk_sqs::Client::new(&self.world.aws.config());
+        let url = self.world.aws.queue_url(&self.queue).await?;
+        let mut call = sqs.send_message().queue_url(url);
+        call = call.message_body(record.0["body"].as_str().unwrap_or_default());
+        for (name, attribute) in record.0["messageAttributes"].as_object().into_iter().flatten() {
+            let value = aws_sdk_sqs::types::MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(attribute["stringValue"].as_str().unwrap_or_default())
+                .build()?;
+            call = call.message_attributes(name, value);
+        }
+        call.send().await?;
+        Ok(())
     }
 
     /// Returns the visible messages, as the function receives them.

@@ -83,7 +83,15 @@ const PHRASES: &[(Category, &[&str])] = &[
     ),
     (
         Category::TargetMissing,
-        &["not found", "notfound", "does not exist", "no such", "non exist", "nonexist"],
+        &[
+            "not found",
+            "notfound",
+            "does not exist",
+            "target missing",
+            "no such",
+            "non exist",
+            "nonexist",
+        ],
     ),
     (
         Category::PayloadMalformed,

@@ -10,13 +10,13 @@ use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::import::{
-    ImportError, ImportItem, ImportOptions, ImportSummary, SourceEntry, import,
+    ImportError, ImportItem, ImportOptions, ImportSummary, NoCursor, SourceEntry, import,
 };
 use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
 fn options() -> ImportOptions {
-    ImportOptions { target_arn: None, target: ReplayTarget::Fixed(Destination::None) }
+    ImportOptions { target_arn: None, target: ReplayTarget::Fixed(Destination::None), since: None }
 }
 
 /// Streams this many events. Ctrl-C is pressed at the request for the event with this number.
@@ -107,7 +107,7 @@ async fn import_sends_at_most_ten_messages_per_call() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
     let (imported, ended) =
-        import(events(23, None), Some(&queue), &options(), &Silent, &stop).await;
+        import(events(23, None), Some(&queue), &options(), &mut NoCursor, &Silent, &stop).await;
     ended?;
     assert_eq!(queue.calls(), [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 3]);
     assert_eq!(counts(&imported), [23, 23, 23, 0]);
@@ -119,7 +119,7 @@ async fn import_retries_only_refused_entries() -> TestResult {
     let queue = Moody::refusing("c-3", 2);
     let stop = CancellationToken::new();
     let (imported, ended) =
-        import(events(10, None), Some(&queue), &options(), &Silent, &stop).await;
+        import(events(10, None), Some(&queue), &options(), &mut NoCursor, &Silent, &stop).await;
     ended?;
     assert_eq!(queue.calls(), [10, 1, 1]);
     assert_eq!(counts(&imported), [10, 10, 10, 0]);
@@ -132,7 +132,7 @@ async fn import_names_and_counts_entries_that_are_always_refused() -> TestResult
     let queue = Moody::refusing("c-3", u32::MAX);
     let stop = CancellationToken::new();
     let (imported, ended) =
-        import(events(12, None), Some(&queue), &options(), &Silent, &stop).await;
+        import(events(12, None), Some(&queue), &options(), &mut NoCursor, &Silent, &stop).await;
     ended?;
     assert_eq!(counts(&imported), [12, 12, 11, 1]);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
@@ -146,7 +146,7 @@ async fn import_stops_with_its_progress_when_the_queue_fails() -> TestResult {
     let queue = Moody { fails_at: Some(2), ..Moody::default() };
     let stop = CancellationToken::new();
     let (imported, ended) =
-        import(events(30, None), Some(&queue), &options(), &Silent, &stop).await;
+        import(events(30, None), Some(&queue), &options(), &mut NoCursor, &Silent, &stop).await;
     assert_eq!(counts(&imported), [20, 20, 10, 0]);
     assert!(matches!(ended, Err(ImportError::Aws(_))));
     Ok(())
@@ -157,7 +157,8 @@ async fn import_stops_between_two_calls_on_ctrl_c() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
     let events = events(30, Some((14, stop.clone())));
-    let (imported, ended) = import(events, Some(&queue), &options(), &Silent, &stop).await;
+    let (imported, ended) =
+        import(events, Some(&queue), &options(), &mut NoCursor, &Silent, &stop).await;
     ended?;
     assert!(imported.stopped);
     assert_eq!(queue.calls(), [10]);

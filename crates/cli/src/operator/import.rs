@@ -1,14 +1,17 @@
 //! Imports failed events from other places into the replay queue.
 
+mod cursor;
 mod event;
 mod lines;
 mod prepare;
+mod queue_message;
 mod source;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt};
+use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
@@ -16,6 +19,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
+pub use cursor::{ImportCursor, NoCursor};
 use event::FailedEvent;
 pub use event::Unusable;
 pub use lines::read_all;
@@ -34,6 +38,8 @@ pub struct ImportOptions {
     pub target_arn: Option<String>,
     /// The target of the function's deliveries.
     pub target: ReplayTarget,
+    /// Only events that failed at this time or later, and events without a time.
+    pub since: Option<Timestamp>,
 }
 
 /// An event that was not queued, and its place in the source.
@@ -54,6 +60,12 @@ pub struct ImportSummary {
     /// The number of queued events; 0 in a dry run.
     pub queued: u64,
     pub duplicates: u64,
+    /// The number of events that an earlier import of this source put on the queue.
+    pub imported_before: u64,
+    /// The number of events that failed before the requested time.
+    pub older: u64,
+    /// The number of importable events without a time, if a time was requested.
+    pub without_time: u64,
     /// The number of events that cannot be queued, or were not queued.
     pub refused: u64,
     /// The first refused events.
@@ -83,18 +95,20 @@ pub const fn retryability(category: Category) -> &'static str {
 
 /// Reads all events of a source and puts them on the queue. Without a queue, only returns the counts.
 ///
-/// The failed event's id identifies the event: another import does not make a second event of it. So after an error,
-/// another import continues.
+/// The failed event's id identifies the event: another import does not make a second event of it while the ledger has its
+/// item, and `cursor` leaves out the events that it has. So after an error, another import continues.
 pub async fn import(
     mut source: impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin,
     queue: Option<&impl MessageSender>,
     options: &ImportOptions,
+    cursor: &mut dyn ImportCursor,
     progress: &dyn Progress,
     stop: &CancellationToken,
 ) -> (ImportSummary, Result<(), ImportError>) {
     let mut work = Importer {
         queue,
         options,
+        cursor,
         progress,
         stop,
         seen: HashSet::new(),
@@ -107,14 +121,22 @@ pub async fn import(
     (work.imported, ended)
 }
 
+/// A message for the queue, with its place in the source and the id of its event.
+struct Queueable {
+    place: String,
+    id: String,
+    message: NewMessage,
+}
+
 struct Importer<'a, I> {
     queue: Option<&'a I>,
     options: &'a ImportOptions,
+    cursor: &'a mut dyn ImportCursor,
     progress: &'a dyn Progress,
     stop: &'a CancellationToken,
     seen: HashSet<String>,
-    /// The messages of the next call, each with its place in the source.
-    batch: Vec<(String, NewMessage)>,
+    /// The messages of the next call.
+    batch: Vec<Queueable>,
     imported: ImportSummary,
 }
 
@@ -155,11 +177,18 @@ impl<I: MessageSender> Importer<'_, I> {
             ImportItem::Failed(text) => FailedEvent::read(&text)
                 .and_then(|event| prepare::prepare(event, &text, arn, target)),
             ImportItem::Archived(document) => prepare::prepare_archived(&document, arn, target),
+            ImportItem::Message(message) => prepare::prepare_message(*message, arn, target),
             ImportItem::Unusable(why) => Err(why),
         };
         match made {
             Ok(made) if !self.seen.insert(made.id.clone()) => self.imported.duplicates += 1,
+            Ok(made) if made.at < self.options.since && made.at.is_some() => {
+                self.imported.older += 1;
+            }
+            Ok(made) if self.cursor.has(&made.id) => self.imported.imported_before += 1,
             Ok(made) => {
+                let is_undated = self.options.since.is_some() && made.at.is_none();
+                self.imported.without_time += u64::from(is_undated);
                 let category = made.category;
                 let categories = &mut self.imported.categories;
                 let counted = categories.entry(category.as_str());
@@ -168,7 +197,8 @@ impl<I: MessageSender> Importer<'_, I> {
                 self.imported.without_target += u64::from(!made.has_target);
                 self.imported.from_archive += u64::from(from_archive);
                 if self.queue.is_some() {
-                    self.batch.push((place, made.message));
+                    let (id, message) = (made.id, made.message);
+                    self.batch.push(Queueable { place, id, message });
                 }
             }
             Err(why) => self.refuse(place, &why),
@@ -192,26 +222,28 @@ impl<I: MessageSender> Importer<'_, I> {
         let mut batch = std::mem::take(&mut self.batch);
         let mut delays = RETRY_DELAYS.into_iter();
         while !batch.is_empty() {
-            let messages: Vec<_> = batch.iter().map(|(_, message)| message.clone()).collect();
+            let messages: Vec<_> = batch.iter().map(|it| it.message.clone()).collect();
             let answers = queue.send_all(&messages).await?;
             let delay = delays.next().filter(|_| !self.stop.is_cancelled());
-            let mut again = Vec::new();
-            for ((place, message), answer) in batch.into_iter().zip(answers) {
+            let (mut again, mut queued) = (Vec::new(), Vec::new());
+            for (entry, answer) in batch.into_iter().zip(answers) {
                 match answer {
-                    Ok(_) => self.imported.queued += 1,
+                    Ok(_) => queued.push(entry.id),
                     Err(PutError::TooLong { bytes }) => {
-                        self.refuse(place, &Unusable::TooLong(bytes));
+                        self.refuse(entry.place, &Unusable::TooLong(bytes));
                     }
                     Err(PutError::Unavailable { .. } | PutError::Unanswered { .. })
                         if delay.is_some() =>
                     {
-                        again.push((place, message));
+                        again.push(entry);
                     }
                     Err(error @ (PutError::Unavailable { .. } | PutError::Unanswered { .. })) => {
-                        self.refuse(place, &Unusable::NotQueued(error.to_string()));
+                        self.refuse(entry.place, &Unusable::NotQueued(error.to_string()));
                     }
                 }
             }
+            self.imported.queued += u64::try_from(queued.len()).unwrap_or(u64::MAX);
+            self.cursor.advance(&queued).map_err(ImportError::Cursor)?;
             batch = again;
             if let Some(delay) = delay.filter(|_| !batch.is_empty()) {
                 tokio::time::sleep(delay).await;

@@ -6,6 +6,7 @@ mod arguments;
 mod audit_file;
 mod commands;
 mod context;
+mod cursor_file;
 mod dispatch;
 mod exit;
 mod files;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::{Category, FailureCode};
 use serde_json::value::RawValue;
 
 /// A failed event, before any check of its content.
@@ -12,6 +14,11 @@ pub(super) struct FailedEvent {
     /// The failure in words.
     pub(super) failure_reason: Option<String>,
     pub(super) stack_trace: Option<String>,
+    pub(super) event_type: Option<String>,
+    /// The target that failed, if the source names it by an ARN.
+    pub(super) target_arn: Option<String>,
+    /// The time of the failure.
+    pub(super) time: Option<Timestamp>,
     /// The payload to deliver, or the reason why it cannot be used.
     pub(super) payload: Result<String, Unusable>,
 }
@@ -37,6 +44,9 @@ pub enum Unusable {
         "the function does not support the shape of the payload; with --target-arn it delivers the payload unchanged"
     )]
     UnknownShape,
+    /// A diagnosis lists such messages too.
+    #[error("the message is not an event that can be replayed: {0}")]
+    NotReplayable(FailureCode),
     #[error("the function would not replay the event: {0}")]
     UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
     #[error("the event was not queued: {0}")]
@@ -65,19 +75,66 @@ impl FailedEvent {
         let is_base64 = |names: &[&str], word: &str| raw(names).is_some_and(|it| it == word);
         let binary = is_base64(&["payload_encoding", "payloadEncoding"], "\"base64\"")
             || is_base64(&["is_base64_encoded", "isBase64Encoded"], "true");
-        Ok(Self {
-            // The seed tutorials write `unknown` if there is no id.
-            id: text(&["event_id", "eventId", "id"]).filter(|id| id != "unknown"),
+        // The seed tutorials write `unknown` for a missing id or type.
+        let known = |names: &[&str]| text(names).filter(|text| text != "unknown");
+        let event = Self {
+            id: known(&["event_id", "eventId", "id"]),
             failure_code: text(&["failure_code", "failureCode"]),
             failure_reason: text(&["failure_reason", "failureReason"]),
             stack_trace: text(&["stack_trace", "stackTrace"]),
+            event_type: known(&["event_type", "eventType"]),
+            target_arn: None,
+            time: text(TIMES).and_then(|time| Timestamp::parse_any(&time)),
             payload: match raw(&["original_payload", "originalPayload", "payload"]) {
                 _ if binary => Err(Unusable::Binary),
                 None => Err(Unusable::NoPayload),
                 Some(raw) => payload(raw),
             },
+        };
+        let Some(payload) = raw(&["replayPayload"]) else {
+            return Ok(event);
+        };
+        // A record of a diagnosis. Its failure code is the function's, not that of the first failure.
+        let code = event.failure_code.as_deref().and_then(FailureCode::parse);
+        let is_event =
+            |code: &FailureCode| !code.is_without_claim() || *code == FailureCode::PayloadMalformed;
+        Ok(Self {
+            failure_code: text(&["errorCode"])
+                .or_else(|| known_category(text(&["failureCategory"])?)),
+            target_arn: text(&["replayEndpoint"]).filter(|target| target.starts_with("arn:")),
+            payload: match code.filter(|code| !is_event(code)) {
+                Some(code) => Err(Unusable::NotReplayable(code)),
+                None if binary => Err(Unusable::Binary),
+                None => whole_text(payload),
+            },
+            ..event
         })
     }
+}
+
+/// The members with the time of a failure, in the order in which they are read.
+const TIMES: &[&str] = &[
+    "failed_at",
+    "failedAt",
+    "failure_time",
+    "failureTime",
+    "timestamp",
+    "created_at",
+    "createdAt",
+    "dateCreated",
+    "archived_at",
+    "archivedAt",
+];
+
+/// Returns a category that a diagnosis recorded; `None` if it says nothing.
+fn known_category(category: String) -> Option<String> {
+    (category != Category::Unknown.as_str()).then_some(category)
+}
+
+/// Returns the payload of a diagnosis: the content of a string in any form, or the text of another JSON value.
+fn whole_text(raw: &str) -> Result<String, Unusable> {
+    let text = serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned());
+    (!text.trim().is_empty()).then_some(text).ok_or(Unusable::NoPayload)
 }
 
 /// Returns the payload byte for byte. A payload that was written as a JSON string is the content of that string.
@@ -117,6 +174,9 @@ mod tests {
                 failure_code: Some("503".to_owned()),
                 failure_reason: Some("r".to_owned()),
                 stack_trace: Some("s".to_owned()),
+                event_type: None,
+                target_arn: None,
+                time: None,
                 payload: Ok(r#"{"a":1}"#.to_owned()),
             };
             assert_eq!(FailedEvent::read(text), Ok(expected), "{text}");

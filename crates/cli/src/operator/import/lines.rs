@@ -5,7 +5,10 @@ use std::io::{self, BufRead, Read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use genesys_replay::archive::Document;
+
 use super::event::Unusable;
+use super::queue_message;
 use super::source::{ImportItem, SourceEntry};
 
 /// The maximum length of a line, in bytes: no message needs more, even if every byte is escaped.
@@ -20,10 +23,11 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The maximum number of lines, so that an input without an end ends with an error.
 const MAX_LINES: u64 = 10_000_000;
 
-/// One page of the API's answer.
+/// A list of events: a page of the API's answer, the messages of a queue, or the records of a saved Lambda event or of a
+/// diagnosis.
 #[derive(Deserialize)]
 struct EventPage<'t> {
-    #[serde(borrow)]
+    #[serde(borrow, alias = "Messages", alias = "Records", alias = "records")]
     entities: Vec<&'t RawValue>,
 }
 
@@ -80,7 +84,7 @@ fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> boo
                 return pass_all(&entities, &format!("{place}, event"), found);
             }
             match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) => ImportItem::Failed(text.to_owned()),
+                Ok(_) => item(text),
                 Err(error) => foreign(&format!("not JSON (column {})", error.column())),
             }
         }
@@ -92,11 +96,19 @@ fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> boo
 /// Passes on the events of a list. Returns `false` if `found` did.
 fn pass_all(events: &[&RawValue], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
     (1_u64..).zip(events).all(|(number, event)| {
-        found(SourceEntry {
-            place: format!("{place} {number}"),
-            item: ImportItem::Failed(event.get().to_owned()),
-        })
+        found(SourceEntry { place: format!("{place} {number}"), item: item(event.get()) })
     })
+}
+
+/// Returns one event of a list: a message of a queue, an archived dead letter, or a failed event.
+fn item(text: &str) -> ImportItem {
+    if let Some(message) = queue_message::read(text) {
+        return message.map_or_else(ImportItem::Unusable, |it| ImportItem::Message(Box::new(it)));
+    }
+    Document::read(text.as_bytes()).map_or_else(
+        |_| ImportItem::Failed(text.to_owned()),
+        |document| ImportItem::Archived(Box::new(document)),
+    )
 }
 
 fn invalid(why: String) -> io::Error {
@@ -145,6 +157,7 @@ mod tests {
             all.push(match found.item {
                 ImportItem::Failed(text) => format!("{}: {text}", found.place),
                 ImportItem::Archived(document) => format!("{}: {}", found.place, document.event_id),
+                ImportItem::Message(message) => format!("{}: {}", found.place, message.id),
                 ImportItem::Unusable(why) => format!("{}: {why}", found.place),
             });
             true
@@ -177,6 +190,22 @@ mod tests {
         assert_eq!(pages, ["line 1, event 1: {\"id\":1}", "line 1, event 2: {\"id\":2}"]);
         assert_eq!(read(b"{\n\"id\": 1\n}"), ["event 1: {\n\"id\": 1\n}"]);
         assert_eq!(read(b" \n\n"), [""; 0]);
+    }
+
+    #[test]
+    fn dumps_of_queues_and_diagnoses_are_lists_of_events() {
+        for (text, expected) in [
+            ("{\n\"Messages\": [{\"MessageId\":\"m-1\",\"Body\":\"b\"}]}", "event 1: m-1"),
+            ("{\"Records\":[{\"messageId\":\"m-1\",\"body\":\"b\"}]}", "line 1, event 1: m-1"),
+            ("[{\"MessageId\":\"m-1\",\"Body\":\"b\"}]", "event 1: m-1"),
+            ("{\"MessageId\":\"m-1\",\"Body\":\"b\"}", "line 1: m-1"),
+            (
+                "{\n\"generatedAt\": \"t\",\n\"records\": [{\"replayPayload\":1}]}",
+                "event 1: {\"replayPayload\":1}",
+            ),
+        ] {
+            assert_eq!(read(text.as_bytes()), [expected], "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! A failed event as a message for the replay queue.
 
-use std::collections::BTreeMap;
-
 use genesys_replay::archive::Document;
-use genesys_replay::dead_letter::EventId;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::{EventId, ParsedMessage, UnreplayableReason, parse};
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::{Category, OriginalFailure};
-use genesys_replay::message::{Message, MessageId, resent};
+use genesys_replay::message::{Message, MessageId, imported, ingested, resent};
 use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage, takes};
 
 use super::event::{FailedEvent, Unusable};
@@ -17,11 +16,16 @@ use crate::resend::new_message;
 /// The maximum length of a failure's text, in bytes. The text is for people and for the classifier.
 const MAX_REASON_BYTES: usize = 4 * 1024;
 
+/// The maximum length of a stack trace, in bytes. It is for people only.
+const MAX_TRACE_BYTES: usize = 16 * 1024;
+
 /// A message that is ready for the queue, and the function's classification of it.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedMessage {
     /// The event's id; the same in every import.
     pub(super) id: String,
+    /// The time of the failure, if the source names one.
+    pub(super) at: Option<Timestamp>,
     pub(super) message: NewMessage,
     /// The category of the first failure, from the function's own code.
     pub(super) category: Category,
@@ -39,18 +43,25 @@ pub(super) fn prepare(
     let body = event.payload?;
     // Without an id, the text identifies the event: equal records are one event, also in another import.
     let id = event.id.unwrap_or_else(|| digest::hexadecimal(raw));
-    let code = event.failure_code.as_deref().map(clean);
-    let reason = event.failure_reason.as_deref().map(clean);
-    let said = message_of(code.as_deref(), reason, event.stack_trace.as_deref());
+    let code = event.failure_code.as_deref().map(|code| clean(code, MAX_REASON_BYTES));
+    let reason = event.failure_reason.as_deref().map(|reason| clean(reason, MAX_REASON_BYTES));
+    let trace = event.stack_trace.as_deref();
+    let said = message_of(code.as_deref(), reason, trace);
+    let mut message = imported_message(body)?;
     let attributes = [
+        (ingested::ORIGIN, Some(imported::IMPORT.to_owned())),
         ("ERROR_CODE", code),
         ("ERROR_MESSAGE", said),
-        ("TARGET_ARN", target_arn.map(str::to_owned)),
+        ("TARGET_ARN", target_arn.map(str::to_owned).or(event.target_arn)),
+        (imported::EVENT_TYPE, event.event_type.map(|it| clean(&it, MAX_REASON_BYTES))),
+        (imported::STACK_TRACE, trace.map(|trace| clean(trace, MAX_TRACE_BYTES))),
     ];
-    let attributes = attributes.into_iter();
-    let attributes =
-        attributes.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    finish(id, body, attributes, target)
+    for (name, value) in attributes {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            message.attributes.insert(name.to_owned(), value);
+        }
+    }
+    finish(id, event.time, message, target)
 }
 
 /// Restores the message of an archived dead letter.
@@ -60,40 +71,74 @@ pub(super) fn prepare_archived(
     target: &ReplayTarget,
 ) -> Result<PreparedMessage, Unusable> {
     let message = document.message().ok_or(Unusable::NoPayload)?;
+    let id = document.event_id.clone();
+    let at = document.archived_at();
+    finish(id, at, restored(message, target_arn)?, target)
+}
+
+/// Restores a message of a queue. The event's own id identifies it; without one, the message id.
+pub(super) fn prepare_message(
+    message: Message,
+    target_arn: Option<&str>,
+    target: &ReplayTarget,
+) -> Result<PreparedMessage, Unusable> {
+    let event_id = match parse(&message) {
+        ParsedMessage::DeadLetter(dead_letter) => dead_letter.event_id,
+        ParsedMessage::Unreplayable(_) => None,
+    };
+    let id = event_id.map_or_else(|| message.id.to_string(), |id| id.as_str().to_owned());
+    let sent_at = message.sent_at;
+    finish(id, sent_at, restored(message, target_arn)?, target)
+}
+
+/// Returns a message for the queue with the body and attributes of an earlier one. Attributes of an operator replay are
+/// removed, because an import is not a plan of this deployment.
+fn restored(message: Message, target_arn: Option<&str>) -> Result<Message, Unusable> {
     if message.is_base64() {
         return Err(Unusable::Binary);
     }
-    let mut attributes = message.attributes;
-    // Remove the attributes of an operator replay, because an import is not a plan of this deployment.
-    attributes.retain(|name, value| {
+    let mut restored = Message { typed: message.typed, ..imported_message(message.body)? };
+    restored.attributes = message.attributes;
+    restored.attributes.retain(|name, value| {
         name != resent::PLAN && name != resent::EVENT_ID && !value.is_empty()
     });
     if let Some(arn) = target_arn {
-        attributes.insert("TARGET_ARN".to_owned(), arn.to_owned());
+        restored.attributes.insert("TARGET_ARN".to_owned(), arn.to_owned());
     }
-    finish(document.event_id.clone(), message.body, attributes, target)
+    Ok(restored)
+}
+
+fn imported_message(body: String) -> Result<Message, Unusable> {
+    Ok(Message::new(MessageId::new("imported").ok_or(Unusable::NoPayload)?, body))
 }
 
 fn finish(
     id: String,
-    body: String,
-    mut attributes: BTreeMap<String, String>,
+    at: Option<Timestamp>,
+    mut message: Message,
     target: &ReplayTarget,
 ) -> Result<PreparedMessage, Unusable> {
     let key = EventId::new(id.as_str())
         .map_or_else(|| digest::hexadecimal(&id), |usable| usable.as_str().to_owned());
-    attributes.insert(resent::EVENT_ID.to_owned(), key);
-    let mut message = Message::new(MessageId::new("imported").ok_or(Unusable::NoPayload)?, body);
-    message.attributes = attributes;
+    message.attributes.insert(resent::EVENT_ID.to_owned(), key);
     let prepared = new_message(&message, &id).map_err(|_| Unusable::TooManyAttributes)?;
     if !takes(&message.body) || !message.attributes.values().all(|value| takes(value)) {
         return Err(Unusable::NotQueueable);
     }
     let letter = ClassifiedMessage::of(&message, target);
     if let Some(why) = letter.unreplayable_reason() {
-        return Err(match message.attribute("TARGET_ARN") {
-            Some(_) => Unusable::UnreplayableReason(why),
-            None => Unusable::UnknownShape,
+        return Err(match why {
+            UnreplayableReason::UnknownShape | UnreplayableReason::NotJson => {
+                Unusable::UnknownShape
+            }
+            UnreplayableReason::Empty
+            | UnreplayableReason::NestedTooDeep
+            | UnreplayableReason::EmptyWrapper
+            | UnreplayableReason::CustomBusRecord
+            | UnreplayableReason::Truncated
+            | UnreplayableReason::Offloaded(_)
+            | UnreplayableReason::Webhook(_)
+            | UnreplayableReason::Encrypted => Unusable::UnreplayableReason(why),
         });
     }
     let bytes = prepared.size();
@@ -102,9 +147,10 @@ fn finish(
     }
     Ok(PreparedMessage {
         id,
-        message: prepared,
+        at,
         category: letter.category,
         has_target: letter.destination != Destination::Missing,
+        message: prepared,
     })
 }
 
@@ -124,7 +170,7 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
     }
     let lines = trace.unwrap_or_default().lines();
     let found = lines
-        .map(|line| clean(line.trim()))
+        .map(|line| clean(line.trim(), MAX_REASON_BYTES))
         .map(|line| (category(&line), line))
         .find(|(found, _)| *found != Category::Unknown);
     let Some((meant, line)) = found else {
@@ -136,11 +182,11 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
 }
 
 /// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.
-fn clean(text: &str) -> String {
+fn clean(text: &str, max_bytes: usize) -> String {
     let accepted = |letter: char| takes(letter.encode_utf8(&mut [0; 4]));
     let mut clean: String =
         text.chars().map(|letter| if accepted(letter) { letter } else { ' ' }).collect();
-    clean.truncate(clean.floor_char_boundary(MAX_REASON_BYTES));
+    clean.truncate(clean.floor_char_boundary(max_bytes));
     clean
 }
 
@@ -148,6 +194,7 @@ fn clean(text: &str) -> String {
 mod tests {
     use super::*;
     use genesys_replay::destination::AllowedTargets;
+    use genesys_replay::failure::FailureCode;
 
     const NOWHERE: ReplayTarget = ReplayTarget::Fixed(Destination::None);
 
@@ -256,13 +303,77 @@ mod tests {
     }
 
     #[test]
-    fn payload_of_any_shape_is_accepted_with_a_target() {
-        let text = r#"{"id":"e-1","failure_code":"TIMEOUT","payload":{"any":"shape"}}"#;
-        assert_eq!(prepared(text, None).err(), Some(Unusable::UnknownShape));
-        let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";
-        assert!(prepared(text, Some(queue)).is_ok());
+    fn payload_of_any_shape_is_imported_unchanged() -> Result<(), Unusable> {
+        for payload in
+            [r#"{"orderId": 7}"#, "[1, 2]", r#"{"eventType":"dead-letter","originalEvent":{}}"#]
+        {
+            let text = format!(r#"{{"id":"e-1","failure_code":"TIMEOUT","payload":{payload}}}"#);
+            let made = prepared(&text, None)?;
+            assert_eq!(made.message.body, payload);
+            assert_eq!(made.id, "e-1", "the failure's id");
+            assert!(made.has_target);
+        }
         let record = r#"{"id":"e-1","payload":{"failedMessages":[],"busArn":"b"}}"#;
-        let refused = prepared(record, Some(queue)).err();
-        assert!(matches!(refused, Some(Unusable::UnreplayableReason(_))));
+        assert!(matches!(prepared(record, None).err(), Some(Unusable::UnreplayableReason(_))));
+        Ok(())
+    }
+
+    #[test]
+    fn type_and_stack_trace_of_a_failure_are_kept() -> Result<(), Unusable> {
+        let trace = "at a\n".repeat(MAX_TRACE_BYTES);
+        let text = serde_json::json!({
+            "id": "e-1", "event_type": "order.created", "failure_code": "HTTP_503", "stack_trace": trace,
+            "failed_at": "2026-07-25T17:20:00Z", "payload": {"orderId": 7},
+        });
+        let made = prepared(&text.to_string(), None)?;
+        assert_eq!(attribute(&made, imported::EVENT_TYPE).as_deref(), Some("order.created"));
+        let kept = attribute(&made, imported::STACK_TRACE).unwrap_or_default();
+        assert!(trace.starts_with(&kept) && kept.len() <= MAX_TRACE_BYTES && kept.len() > 100);
+        assert_eq!(made.at, Timestamp::parse("2026-07-25T17:20:00Z"));
+        let unknown = prepared(r#"{"event_type":"unknown","payload":{"a":1}}"#, None)?;
+        assert_eq!(attribute(&unknown, imported::EVENT_TYPE), None);
+        Ok(())
+    }
+
+    #[test]
+    fn record_of_a_diagnosis_is_imported_with_its_first_failure() -> Result<(), Unusable> {
+        let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";
+        let record = |more: &str| {
+            format!(
+                r#"{{"timestamp":"2026-07-25T17:20:00Z","eventType":"t","eventId":"e-1","messageId":"m-1",
+                "failureCategory":"TARGET_MISSING","replayPayload":"not json","replayEndpoint":"{queue}"{more}}}"#
+            )
+        };
+        let made = prepared(&record(r#","failureCode":"EXHAUSTED","errorCode":"TIMEOUT""#), None)?;
+        assert_eq!((&*made.message.body, &*made.id), ("not json", "e-1"));
+        assert_eq!(made.category, Category::EndpointUnreachable);
+        assert_eq!(attribute(&made, "TARGET_ARN").as_deref(), Some(queue));
+        let by_category = prepared(&record(r#","failureCode":"EXHAUSTED""#), None)?;
+        assert_eq!(by_category.category, Category::TargetMissing);
+        let of_no_event = prepared(&record(r#","failureCode":"NOT_AN_EVENT""#), None);
+        assert_eq!(of_no_event.err(), Some(Unusable::NotReplayable(FailureCode::NotAnEvent)));
+        let binary = prepared(&record(r#","payloadEncoding":"base64""#), None);
+        assert_eq!(binary.err(), Some(Unusable::Binary));
+        Ok(())
+    }
+
+    #[test]
+    fn message_of_a_queue_is_imported_with_its_attributes() -> Result<(), Unusable> {
+        let mut message = imported_message("text".to_owned())?;
+        message.id = MessageId::new("m-7").ok_or(Unusable::NoPayload)?;
+        message.add_attributes([
+            ("RULE_ARN", "String".to_owned(), Some("arn".to_owned()), None),
+            (resent::PLAN, "String".to_owned(), Some("p-1".to_owned()), None),
+            ("trace", "Binary".to_owned(), None, Some(vec![0, 255])),
+        ]);
+        let made = prepare_message(message.clone(), None, &NOWHERE)?;
+        assert_eq!(made.id, "m-7", "its event has no id");
+        let names: Vec<&str> = made.message.attributes.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["RULE_ARN", resent::EVENT_ID, "trace"]);
+        message.body = r#"{"id":"e-1","detail-type":"t","source":"s","detail":{}}"#.to_owned();
+        assert_eq!(prepare_message(message, None, &NOWHERE)?.id, "e-1");
+        let bare = imported_message(r#"{"orderId":7}"#.to_owned())?;
+        assert_eq!(prepare_message(bare, None, &NOWHERE).err(), Some(Unusable::UnknownShape));
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::digest;
 use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
+use genesys_replay::message::Message;
 use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub enum ImportItem {
     Failed(String),
     /// A dead letter from an archive of ours.
     Archived(Box<Document>),
+    /// A message of a queue.
+    Message(Box<Message>),
     Unusable(Unusable),
 }
 
@@ -60,6 +63,9 @@ pub enum ImportError {
     /// After an error of the queue, the messages of the last call may be on the queue.
     #[error(transparent)]
     Aws(#[from] AwsError),
+    /// The queued events are not in the cursor.
+    #[error("the cursor of the source cannot be written")]
+    Cursor(#[source] std::io::Error),
     /// The name of the file, and the error.
     #[error("{0} cannot be read")]
     File(String, #[source] std::io::Error),

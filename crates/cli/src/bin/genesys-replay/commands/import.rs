@@ -1,24 +1,29 @@
 //! `import`: puts failed events from other places on the replay queue.
 
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::{Stream, stream};
+use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
+use genesys_replay_cli::operator::Progress as _;
 use genesys_replay_cli::operator::import::{
-    ImportError, ImportOptions, ImportSummary, SourceEntry, archived, import, read_all,
-    retryability, subscription,
+    ImportCursor, ImportError, ImportOptions, ImportSummary, NoCursor, SourceEntry, archived,
+    import, read_all, retryability, subscription,
 };
+use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_genesys::GenesysClient;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::cursor_file::CursorFile;
 use crate::exit::{ExitStatus, UserError};
+use crate::time_argument::parse_time;
 use crate::{files, interrupt, table, terminal};
 
 /// The maximum number of events that a file is read ahead.
@@ -27,18 +32,25 @@ const MAX_READ_AHEAD: usize = 32;
 /// Put failed events from other places on the replay queue.
 ///
 /// The function's own code classifies each event by its failure code, then the reason, then the stack trace. The payload
-/// is queued unchanged. An event that is imported twice is delivered once, because the failed event's id identifies it.
-/// Without --yes the command only counts.
+/// is queued unchanged. The failed event's id identifies the event, so an event that is imported twice is delivered once:
+/// the cursor of the source leaves out the events that are on the queue, and the ledger recognises the others until its
+/// items expire (IDEMPOTENCY_TTL_DAYS). Without --yes the command only counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   genesys-replay import --function genesys-replay --file failed.jsonl
   genesys-replay import --function genesys-replay --file failed.jsonl --yes
   zcat failed.jsonl.gz | genesys-replay import --queue dead-letters --file - --yes
+  aws sqs receive-message --queue-url URL --max-number-of-messages 10 \\
+      --attribute-names All --message-attribute-names All > dump.json
+  genesys-replay import --function genesys-replay --file dump.json --yes
+  genesys-replay import --function genesys-replay --file eventbridge_diagnostics.json --since 24h --yes
   genesys-replay import --function genesys-replay --s3 s3://genesys-dlq-archives/dlq/archives/ \\
       --target-arn arn:aws:lambda:eu-central-1:123456789012:function:crm-sync --yes
 
-A file is a JSON array, an object with \"entities\", or one JSON object per line. Only the last form is streamed.
+A file is a JSON array, an object with a list (entities; Messages of receive-message; Records of a Lambda event; records of
+a diagnosis), or one JSON object per line. Only the last form is streamed. An entry is a failed event, a message of a
+queue, an archived dead letter, or a record of a diagnosis.
 --subscription calls GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the legacy sample API has.")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
@@ -46,6 +58,17 @@ pub(crate) struct ImportArgs {
     /// The original target of the events, for a function that delivers to original targets.
     #[arg(long, value_name = "ARN")]
     target_arn: Option<String>,
+    /// Only events that failed at this time or later, and events without a time: RFC 3339, or a duration before now, such
+    /// as 6h.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Import events again that this computer imported from the same source before.
+    #[arg(long)]
+    again: bool,
+    /// The folder of the cursors: the lists of imported events, one per source and queue. [default:
+    /// $XDG_STATE_HOME/genesys-replay/imports or ~/.local/state/genesys-replay/imports]
+    #[arg(long, value_name = "DIR")]
+    cursor_dir: Option<PathBuf>,
     /// The maximum number of pages of a subscription, each with up to 100 events.
     #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     max_pages: u32,
@@ -73,15 +96,19 @@ impl ImportArgs {
         let options = ImportOptions {
             target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
             target: context.settings().await?.target,
+            since: self.since,
         };
-        let queue = if self.yes {
-            let queue = context.queue().await?;
-            Some(app::sender(context.aws().await?, queue.url()))
-        } else {
-            None
+        // A dry run needs no queue.
+        let is_named = context.function_name().is_some() || context.queue_name().is_some();
+        let queue = if self.yes || is_named { Some(context.queue().await?) } else { None };
+        let mut cursor = self.cursor(context, queue.as_ref())?;
+        let queue = match queue.filter(|_| self.yes) {
+            Some(queue) => Some(app::sender(context.aws().await?, queue.url())),
+            None => None,
         };
         let stop = interrupt::listen();
-        let ended = self.from.import(context, queue.as_ref(), &options, self.max_pages, &stop);
+        let into = ImportTo { queue: queue.as_ref(), options: &options, cursor: cursor.as_mut() };
+        let ended = self.from.import(context, into, self.max_pages, &stop);
         let (imported, ended) = ended.await?;
         let text = || terminal::fitted(&text(&imported, self.yes));
         context.print(text, || json(&imported, self.yes))?;
@@ -103,30 +130,73 @@ impl ImportArgs {
     }
 }
 
+impl ImportArgs {
+    /// Returns the cursor of the source for this queue. Without a queue or a folder, every event is new.
+    fn cursor(
+        &self,
+        context: &Context,
+        queue: Option<&SqsReader>,
+    ) -> Result<Box<dyn ImportCursor>, UserError> {
+        let Some(queue) = queue else {
+            return Ok(Box::new(NoCursor));
+        };
+        let Some(folder) = self.cursor_dir.clone().or_else(CursorFile::default_folder) else {
+            context.progress.warn(
+                "this user has no home folder for the cursor, so another import puts the same events on the queue: name a folder with --cursor-dir",
+            );
+            return Ok(Box::new(NoCursor));
+        };
+        let target = self.target_arn.as_deref().unwrap_or("its target");
+        let source = format!("{} to {} for {target}", self.from.name(), queue.arn());
+        let cursor = CursorFile::read(&folder, source, !self.again)?;
+        Ok(Box::new(if self.yes { cursor.open()? } else { cursor }))
+    }
+}
+
+/// The destination of an import.
+struct ImportTo<'a> {
+    queue: Option<&'a SqsSender>,
+    options: &'a ImportOptions,
+    cursor: &'a mut dyn ImportCursor,
+}
+
 impl SourceArgs {
+    /// Returns the identity of the source for the cursor.
+    fn name(&self) -> String {
+        match (&self.subscription, &self.s3, &self.file) {
+            (Some(id), _, _) => format!("subscription {id}"),
+            (None, Some(place), _) => place.clone(),
+            (None, None, Some(file)) if file != "-" => {
+                let path = std::fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file));
+                format!("file {}", path.display())
+            }
+            (None, None, _) => "stdin".to_owned(),
+        }
+    }
+
     async fn import(
         &self,
         context: &Context,
-        queue: Option<&SqsSender>,
-        options: &ImportOptions,
+        into: ImportTo<'_>,
         max_pages: u32,
         stop: &CancellationToken,
     ) -> anyhow::Result<(ImportSummary, Result<(), ImportError>)> {
+        let ImportTo { queue, options, cursor } = into;
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
             let id = subscription_id(id)?;
             let source = subscription(&genesys, id, max_pages, progress, stop.clone());
-            return Ok(import(source, queue, options, progress, stop).await);
+            return Ok(import(source, queue, options, cursor, progress, stop).await);
         }
         if let Some(place) = &self.s3 {
             let (bucket, prefix) = s3_place(place)?;
             let archive = app::archive(context.aws().await?, bucket);
             let source = archived(&archive, bucket, prefix);
-            return Ok(import(source, queue, options, progress, stop).await);
+            return Ok(import(source, queue, options, cursor, progress, stop).await);
         }
         let file = self.file.as_deref().unwrap_or("-");
-        Ok(import(lines(file)?, queue, options, progress, stop).await)
+        Ok(import(lines(file)?, queue, options, cursor, progress, stop).await)
     }
 }
 
@@ -213,6 +283,11 @@ fn error(cause: ImportError) -> anyhow::Error {
         .into(),
         ImportError::Genesys(error) => error.into(),
         ImportError::Aws(error) => error.into(),
+        error @ ImportError::Cursor(_) => UserError::new(
+            genesys_replay::error::with_causes(&error),
+            "make room in its folder and import again; until the ledger's items expire, no event is delivered twice",
+        )
+        .into(),
         error @ ImportError::File(..) => UserError::new(
             genesys_replay::error::with_causes(&error),
             "repair the file and import it again, which does not duplicate any event",
@@ -236,6 +311,10 @@ fn warnings(imported: &ImportSummary) -> Vec<String> {
             "were refused as malformed, and the function archives them at once unless REPLAY_MALFORMED=true",
         ),
         (
+            imported.without_time,
+            "have no time of their own, and are imported regardless of --since",
+        ),
+        (
             imported.from_archive,
             "come from an archive of ours; if the ledger has them as archived, only plan and apply send them again",
         ),
@@ -257,8 +336,18 @@ fn text(imported: &ImportSummary, yes: bool) -> String {
     } else {
         ("would queue", imported.importable, "\nnothing was queued: add --yes\n")
     };
+    let left_out = [
+        (
+            imported.imported_before,
+            "were imported from this source before: --again imports them again",
+        ),
+        (imported.older, "failed before the time of --since"),
+    ];
+    let left_out = left_out.iter().filter(|(count, _)| *count > 0);
+    let left_out: String =
+        left_out.map(|(count, why)| format!("left out: {count} {why}\n")).collect();
     format!(
-        "{done} {count} of {} failed events (duplicates: {}, cannot be queued: {})\n\n{table}{end}",
+        "{done} {count} of {} failed events (duplicates: {}, cannot be queued: {})\n{left_out}\n{table}{end}",
         imported.found, imported.duplicates, imported.refused
     )
 }

@@ -1,0 +1,19 @@
+//! Failed events from another system, which the operator's command imported.
+
+use super::event_bridge::failure_around;
+use super::genesys_event::InnerEvent;
+use super::json::Body;
+use super::{DeadLetter, Envelope, ParsedMessage};
+use crate::message::{imported, ingested};
+
+/// Parses an imported event. The body is the payload, in any shape: the import has read the failure around it.
+pub(super) fn open_imported<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
+    let is_import = envelope.attribute(ingested::ORIGIN) == Some(imported::IMPORT);
+    if !is_import || matches!(envelope.body, Body::Empty) {
+        return None;
+    }
+    let mut event = InnerEvent::read(envelope.body.object());
+    event.event_type =
+        event.event_type.or_else(|| envelope.attribute(imported::EVENT_TYPE).map(str::to_owned));
+    Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
+}
