@@ -102,10 +102,18 @@ impl NewMessage {
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// The message is longer than the queue allows.
-    #[error("the queue does not accept a message of {bytes} bytes")]
+    #[error("the queue does not accept a message of {bytes} bytes{}", of_limit(*limit))]
     TooLong {
         /// The length of the message with its attributes, in bytes.
         bytes: usize,
+        /// The queue's own limit in bytes, if it is known.
+        limit: Option<usize>,
+    },
+    /// The queue rejected the message, which is not stored: the message itself is at fault.
+    #[error("the queue rejected the message: {reason}")]
+    Rejected {
+        /// The observed problem.
+        reason: String,
     },
     /// The queue was unreachable or refused the message, which is not stored.
     #[error("the queue is unavailable: {reason}")]
@@ -121,6 +129,12 @@ pub enum PutError {
     },
 }
 
+fn of_limit(limit: Option<usize>) -> String {
+    limit
+        .map(|limit| format!("; its limit (MaximumMessageSize) is {limit} bytes"))
+        .unwrap_or_default()
+}
+
 /// The queue that messages are sent to.
 pub trait MessageSender: Send + Sync {
     /// Sends one message to the queue and returns its message id. `Ok` means durably stored.
@@ -128,7 +142,7 @@ pub trait MessageSender: Send + Sync {
     /// A message may be stored twice. Both copies have the same attributes, which identify the repetition.
     ///
     /// # Errors
-    /// [`PutError::TooLong`]: the message is not stored, and sending it again cannot succeed.
+    /// [`PutError::TooLong`], [`PutError::Rejected`]: the message is not stored, and sending it again cannot succeed.
     /// [`PutError::Unavailable`]: it is not stored. [`PutError::Unanswered`]: it may have been stored.
     fn send(
         &self,

@@ -286,7 +286,9 @@ async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
 #[tokio::test]
 async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestResult {
     let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
-        sender: ingest.sender.with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
+        sender: ingest
+            .sender
+            .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7, limit: None }))),
         ..ingest
     })
     .await?;

@@ -66,6 +66,7 @@ async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
         "may mark interactions",
         "may read interactions",
         "may search conversations",
+        "message size",
         "parking queue",
         "queue",
         "redrive policy",
@@ -77,7 +78,7 @@ async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
     assert!(names.values().all(|count| *count == 1), "{names:?}");
 
     let ran = deployed.examine(&[]).await?;
-    assert!(ran.stdout.contains("ok: 15, warnings: 0, errors: 0, skipped: 1"));
+    assert!(ran.stdout.contains("ok: 16, warnings: 0, errors: 0, skipped: 1"));
     assert!(!ran.stdout.contains('\u{1b}'), "no colours in a pipe");
     deployed.genesys.assert_nothing_was_written();
     Ok(())

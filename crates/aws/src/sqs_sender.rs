@@ -4,11 +4,12 @@ use std::error::Error;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
-use aws_sdk_sqs::error::BuildError;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as Entry};
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry as Entry,
+};
 use genesys_replay::aws::AwsError;
 use genesys_replay::error::with_causes;
 use genesys_replay::message::{MessageId, TypedAttribute, TypedValue};
@@ -27,6 +28,8 @@ pub struct SqsSender {
     client: Client,
     url: String,
     fifo: bool,
+    /// The maximum size of a message, in bytes.
+    max_bytes: usize,
 }
 
 impl SqsSender {
@@ -34,7 +37,18 @@ impl SqsSender {
     #[must_use]
     pub fn new(client: Client, url: String) -> Self {
         let fifo = url.rsplit('.').next() == Some("fifo");
-        Self { client, url, fifo }
+        Self { client, url, fifo, max_bytes: MAX_MESSAGE_BYTES }
+    }
+
+    /// Sets the queue's own limit for messages (`MaximumMessageSize`), in bytes. Longer messages are refused without a
+    /// call.
+    #[must_use]
+    pub fn with_max_bytes(self, max_bytes: usize) -> Self {
+        Self { max_bytes: max_bytes.min(MAX_MESSAGE_BYTES), ..self }
+    }
+
+    fn too_long(&self, bytes: usize) -> Option<PutError> {
+        (bytes > self.max_bytes).then_some(PutError::TooLong { bytes, limit: Some(self.max_bytes) })
     }
 }
 
@@ -79,8 +93,8 @@ impl MessageSender for SqsSender {
         let mut bytes = 0;
         for (index, message) in messages.iter().enumerate() {
             let size = message.size();
-            if size > MAX_MESSAGE_BYTES {
-                settle(&mut answers, index, Err(PutError::TooLong { bytes: size }));
+            if let Some(error) = self.too_long(size) {
+                settle(&mut answers, index, Err(error));
                 continue;
             }
             if bytes + size > MAX_MESSAGE_BYTES {
@@ -112,8 +126,8 @@ impl SqsSender {
     /// Sends one message with one call of the client.
     pub(crate) async fn put(&self, message: &NewMessage) -> Result<MessageId, SendFailure> {
         let bytes = message.size();
-        if bytes > MAX_MESSAGE_BYTES {
-            return Err(SendFailure::Refused(PutError::TooLong { bytes }));
+        if let Some(error) = self.too_long(bytes) {
+            return Err(SendFailure::Refused(error));
         }
         let mut call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
         for (name, value) in &message.attributes {
@@ -159,9 +173,12 @@ impl SqsSender {
             .successful()
             .iter()
             .filter_map(|entry| Some((entry.id(), Ok(MessageId::new(entry.message_id())?))));
+        let size_of = |id: &str| {
+            let index: usize = id.parse().ok()?;
+            call.iter().find(|(it, _)| *it == index).map(|(_, message)| message.size())
+        };
         let failed = answer.failed().iter().map(|entry| {
-            let error = unavailable(format!("SQS answered {}", entry.code()));
-            (entry.id(), Err(error))
+            (entry.id(), Err(failed_entry(entry, size_of(entry.id()).unwrap_or_default())))
         });
         for (id, outcome) in stored.chain(failed) {
             if let Ok(index) = id.parse() {
@@ -210,6 +227,31 @@ pub fn attribute(attribute: &TypedAttribute) -> Result<MessageAttributeValue, Bu
     .build()
 }
 
+/// The maximum length of an answer's text that is shown, in characters.
+const MAX_SHOWN_CHARS: usize = 200;
+
+/// Returns the meaning of a failed entry of a batch. A fault of the sender proves that the message is not stored; a fault
+/// of SQS does not.
+fn failed_entry(entry: &BatchResultErrorEntry, bytes: usize) -> PutError {
+    let code = entry.code();
+    let says = entry.message().unwrap_or_default();
+    let reason = format!("SQS answered {code}");
+    if !entry.sender_fault() {
+        return unanswered(reason);
+    }
+    if says.contains(TOO_LONG_MESSAGE) {
+        return PutError::TooLong { bytes, limit: None };
+    }
+    if code.to_ascii_lowercase().contains("throttl") {
+        return unavailable(reason);
+    }
+    let says =
+        says.replace(char::is_control, " ").chars().take(MAX_SHOWN_CHARS).collect::<String>();
+    PutError::Rejected {
+        reason: if says.is_empty() { reason } else { format!("{reason}: {says}") },
+    }
+}
+
 /// Returns the meaning of a failed `SendMessage` of this size.
 fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> SendFailure {
     match error {
@@ -218,7 +260,7 @@ fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> Se
             let code = refusal.err().code().unwrap_or("an error without a code");
             let says = refusal.err().message().unwrap_or_default();
             if says.contains(TOO_LONG_MESSAGE) {
-                return SendFailure::Refused(PutError::TooLong { bytes });
+                return SendFailure::Refused(PutError::TooLong { bytes, limit: None });
             }
             let reason = format!("SQS answered {code}");
             match refusal.raw().status().as_u16() {

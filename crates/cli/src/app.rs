@@ -84,8 +84,10 @@ pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError>
     SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)), queue).await
 }
 
-pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
-    SqsSender::new(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)), url.to_owned())
+/// Returns a sender to this queue, which refuses messages above the queue's own limit.
+pub fn sender(aws: &SdkConfig, queue: &SqsReader) -> SqsSender {
+    let client = aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS));
+    SqsSender::new(client, queue.url().to_owned()).with_max_bytes(queue.max_message_bytes())
 }
 
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {

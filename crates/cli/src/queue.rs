@@ -21,6 +21,8 @@ pub struct QueueFacts {
     pub fifo: bool,
     pub visibility: Duration,
     pub retention: Duration,
+    /// The maximum size of a message with its attributes (`MaximumMessageSize`), in bytes.
+    pub max_message_bytes: usize,
     /// The redrive policy, which moves messages after too many receives.
     pub redrive: Option<Redrive>,
     pub visible: u64,

@@ -10,7 +10,9 @@ const MAX_ATTRIBUTES: usize = 10;
 
 /// The error for a message with this many attributes, which SQS would reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} message attributes are too many, because SQS accepts {MAX_ATTRIBUTES}")]
+#[error(
+    "with the attributes of the plan, the message has {0}, and SQS accepts {MAX_ATTRIBUTES}: apply with --to target delivers it without a queue"
+)]
 pub(crate) struct TooManyAttributes(pub(crate) usize);
 
 /// Returns a message with this body and these attributes. SQS rejects empty attributes, so they are left out. On a FIFO

@@ -259,7 +259,7 @@ impl<P: IngestPorts> Ingest<P> {
     async fn send(&self, message: &NewMessage) -> Result<MessageId, Refusal> {
         self.sender.send(message).await.map_err(|error| match error {
             PutError::TooLong { .. } => Refusal::MessageTooLong,
-            PutError::Unavailable { .. } => Refusal::Queue(error),
+            PutError::Rejected { .. } | PutError::Unavailable { .. } => Refusal::Queue(error),
             PutError::Unanswered { .. } => Refusal::QueueUnanswered(error),
         })
     }

@@ -45,7 +45,7 @@ impl MemorySender {
     fn keep(&self, message: &NewMessage) -> Result<MessageId, PutError> {
         let bytes = message.size();
         if bytes > MAX_MESSAGE_BYTES {
-            return Err(PutError::TooLong { bytes });
+            return Err(PutError::TooLong { bytes, limit: Some(MAX_MESSAGE_BYTES) });
         }
         let unavailable = |reason: &str| PutError::Unavailable { reason: reason.to_owned() };
         if message.body.is_empty() || !takes(&message.body) {

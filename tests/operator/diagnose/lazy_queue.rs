@@ -86,6 +86,7 @@ impl LazyQueue {
                 fifo: false,
                 visibility: Duration::from_secs(180),
                 retention: Duration::from_secs(1_209_600),
+                max_message_bytes: 1_048_576,
                 redrive: None,
                 visible: count as u64,
                 in_flight: 0,

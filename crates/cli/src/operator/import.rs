@@ -229,15 +229,12 @@ impl<I: MessageSender> Importer<'_, I> {
             for (entry, answer) in batch.into_iter().zip(answers) {
                 match answer {
                     Ok(_) => queued.push(entry.id),
-                    Err(PutError::TooLong { bytes }) => {
-                        self.refuse(entry.place, &Unusable::TooLong(bytes));
-                    }
                     Err(PutError::Unavailable { .. } | PutError::Unanswered { .. })
                         if delay.is_some() =>
                     {
                         again.push(entry);
                     }
-                    Err(error @ (PutError::Unavailable { .. } | PutError::Unanswered { .. })) => {
+                    Err(error) => {
                         self.refuse(entry.place, &Unusable::NotQueued(error.to_string()));
                     }
                 }

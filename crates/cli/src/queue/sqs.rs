@@ -12,7 +12,9 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Arn;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
-use genesys_replay::queue::{MAX_BATCH_ENTRIES, Queue, Redrive, VisibilityChange, VisibilityError};
+use genesys_replay::queue::{
+    MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Queue, Redrive, VisibilityChange, VisibilityError,
+};
 use genesys_replay_aws::aws_error;
 use genesys_replay_aws::sqs_queue::SqsQueue;
 
@@ -31,6 +33,7 @@ pub struct SqsReader {
     arn: String,
     /// The ARN of the queue that the function drains: this queue, or the queue whose parking queue this is.
     drained_arn: String,
+    max_message_bytes: usize,
 }
 
 impl SqsReader {
@@ -58,8 +61,11 @@ impl SqsReader {
             url,
             arn: String::new(),
             drained_arn: String::new(),
+            max_message_bytes: MAX_MESSAGE_BYTES,
         };
-        reader.arn = reader.facts().await?.arn;
+        let facts = reader.facts().await?;
+        reader.arn = facts.arn;
+        reader.max_message_bytes = facts.max_message_bytes;
         reader.drained_arn.clone_from(&reader.arn);
         Ok(reader)
     }
@@ -74,6 +80,11 @@ impl SqsReader {
     /// Returns the queue's URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the queue's own limit for a message with its attributes, in bytes.
+    pub fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
     }
 
     /// Returns the queue's ARN.
@@ -104,6 +115,9 @@ impl QueueReader for SqsReader {
             fifo: text(&Attribute::FifoQueue) == Some("true"),
             visibility: Duration::from_secs(number(&Attribute::VisibilityTimeout)),
             retention: Duration::from_secs(number(&Attribute::MessageRetentionPeriod)),
+            max_message_bytes: text(&Attribute::MaximumMessageSize)
+                .and_then(|it| it.parse().ok())
+                .unwrap_or(MAX_MESSAGE_BYTES),
             redrive: text(&Attribute::RedrivePolicy).and_then(Redrive::parse),
             visible: number(&Attribute::ApproximateNumberOfMessages),
             in_flight: number(&Attribute::ApproximateNumberOfMessagesNotVisible),

@@ -136,7 +136,7 @@ async fn message_is_refused_when_longer_than_the_limit(
     let refused = suite.sender().send(&sent).await;
     holds(
         "a longer one is refused for good",
-        matches!(refused, Err(PutError::TooLong { bytes }) if bytes == MAX_MESSAGE_BYTES + 1),
+        matches!(refused, Err(PutError::TooLong { bytes, .. }) if bytes == MAX_MESSAGE_BYTES + 1),
     )?;
     same("messages", &of(suite, name).await?.len(), &1)
 }

@@ -85,10 +85,12 @@ impl<I: MessageSender> Sender for QueueSender<I> {
             Some(reason) => SendResult::NotSent(reason),
             None => match answers.next() {
                 Some(Ok(id)) => SendResult::Sent(id),
-                Some(Err(error @ PutError::TooLong { .. })) => {
-                    SendResult::NotSent(error.to_string())
-                }
-                Some(Err(error @ (PutError::Unavailable { .. } | PutError::Unanswered { .. }))) => {
+                Some(Err(
+                    error @ (PutError::TooLong { .. }
+                    | PutError::Rejected { .. }
+                    | PutError::Unavailable { .. }),
+                )) => SendResult::NotSent(error.to_string()),
+                Some(Err(error @ PutError::Unanswered { .. })) => {
                     SendResult::Doubtful(error.to_string())
                 }
                 None => SendResult::Doubtful(
@@ -100,7 +102,6 @@ impl<I: MessageSender> Sender for QueueSender<I> {
     }
 }
 
-/// Returns the message for the queue, or the reason why SQS would reject it.
 /// The sender directly to the targets, with the function's own code in this process.
 pub struct DirectSender<P: Ports> {
     pub replay: Replay<P>,

@@ -48,6 +48,7 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
     let window = sources.iter().map(|it| it.window).max().unwrap_or_default();
     checks.push(queue::check(&found, drained));
     checks.push(queue::check_visibility(found.visibility, timeout, window));
+    checks.push(queue::check_message_size(&found));
     let settings = input.settings.as_ref();
     checks.push(queue::check_redrive(&found, settings));
     if let Some(redrive) = &found.redrive {

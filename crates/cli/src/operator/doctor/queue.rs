@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::destination::Arn;
+use genesys_replay::queue::MAX_MESSAGE_BYTES;
 
 use super::{Check, QueueFacts, shown};
 use crate::config::OperatorSettings;
 
 pub(super) const QUEUE: &str = "queue";
 const VISIBILITY: &str = "visibility timeout";
+const MESSAGE_SIZE: &str = "message size";
 const REDRIVE: &str = "redrive policy";
 const PARKING: &str = "parking queue";
 
@@ -59,6 +61,19 @@ pub(super) fn check_visibility(
     } else {
         Check::ok(VISIBILITY, found)
     }
+}
+
+/// Compares the queue's own limit for messages with the limit of SQS. Events of `EventBridge` may have 1 MB.
+pub(super) fn check_message_size(queue: &QueueFacts) -> Check {
+    let limit = queue.max_message_bytes;
+    if limit >= MAX_MESSAGE_BYTES {
+        return Check::ok(MESSAGE_SIZE, format!("{limit} bytes, the maximum of SQS"));
+    }
+    let found = format!(
+        "{limit} bytes: EventBridge loses longer dead letters, and longer archived events cannot be sent again"
+    );
+    let remedy = format!("set the queue's MaximumMessageSize to {MAX_MESSAGE_BYTES}");
+    Check::warning(MESSAGE_SIZE, found, remedy)
 }
 
 /// Formats a time in the largest unit that fits at least twice, rounded down.
@@ -167,6 +182,7 @@ mod tests {
             fifo: false,
             visibility: Duration::from_secs(360),
             retention,
+            max_message_bytes: MAX_MESSAGE_BYTES,
             redrive: receives.map(|max_receives| Redrive {
                 parking_arn: "arn:aws:sqs:eu-central-1:271828182845:parked".to_owned(),
                 max_receives,
@@ -199,6 +215,16 @@ mod tests {
             let [visibility, window] = [visibility, window].map(Duration::from_secs);
             let found = check_visibility(visibility, Some(Duration::from_secs(60)), window);
             assert_eq!(found.verdict, expected, "{visibility:?} {window:?}");
+        }
+    }
+
+    #[test]
+    fn message_size_check_compares_the_limit_of_the_queue() {
+        for (limit, expected) in [(MAX_MESSAGE_BYTES, Verdict::Ok), (262_144, Verdict::Warning)] {
+            let facts = QueueFacts { max_message_bytes: limit, ..queue("q", DAY, None) };
+            let found = check_message_size(&facts);
+            assert_eq!(found.verdict, expected, "{limit}");
+            assert!(found.found.starts_with(&limit.to_string()), "{found:?}");
         }
     }
 

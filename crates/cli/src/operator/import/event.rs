@@ -35,9 +35,11 @@ pub enum Unusable {
     Binary,
     #[error("the payload has characters that SQS rejects")]
     NotQueueable,
-    #[error("the message would have {0} bytes, and SQS accepts 1 MiB")]
+    #[error("the message would have {0} bytes, and SQS accepts 1 MiB (1048576 bytes)")]
     TooLong(usize),
-    #[error("the event has more attributes than a message can carry")]
+    #[error(
+        "with the event's id, the message has more than 10 attributes, which SQS does not accept: remove one that the target does not need"
+    )]
     TooManyAttributes,
     /// Without a target, the function accepts only payloads of a known shape.
     #[error(

@@ -96,10 +96,8 @@ impl ApplyArgs {
         let summary = match self.to {
             DestinationArg::Queue => {
                 let queue = app::reader(aws, &plan.content.queue_arn).await?;
-                let sender = QueueSender {
-                    sender: app::sender(aws, queue.url()),
-                    name: queue.arn().to_owned(),
-                };
+                let sender =
+                    QueueSender { sender: app::sender(aws, &queue), name: queue.arn().to_owned() };
                 Box::pin(self.send_from_source(context, &plan, journal, sender)).await
             }
             DestinationArg::Target => {

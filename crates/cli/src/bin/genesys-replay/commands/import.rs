@@ -34,7 +34,7 @@ const MAX_READ_AHEAD: usize = 32;
 /// The function's own code classifies each event by its failure code, then the reason, then the stack trace. The payload
 /// is queued unchanged. The failed event's id identifies the event, so an event that is imported twice is delivered once:
 /// the cursor of the source leaves out the events that are on the queue, and the ledger recognises the others until its
-/// items expire (IDEMPOTENCY_TTL_DAYS). Without --yes the command only counts.
+/// items expire. Without --yes the command only counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -103,7 +103,7 @@ impl ImportArgs {
         let queue = if self.yes || is_named { Some(context.queue().await?) } else { None };
         let mut cursor = self.cursor(context, queue.as_ref())?;
         let queue = match queue.filter(|_| self.yes) {
-            Some(queue) => Some(app::sender(context.aws().await?, queue.url())),
+            Some(queue) => Some(app::sender(context.aws().await?, &queue)),
             None => None,
         };
         let stop = interrupt::listen();
@@ -344,8 +344,9 @@ fn text(imported: &ImportSummary, yes: bool) -> String {
         (imported.older, "failed before the time of --since"),
     ];
     let left_out = left_out.iter().filter(|(count, _)| *count > 0);
-    let left_out: String =
+    let left_out: Vec<_> =
         left_out.map(|(count, why)| format!("left out: {count} {why}\n")).collect();
+    let left_out = left_out.concat();
     format!(
         "{done} {count} of {} failed events (duplicates: {}, cannot be queued: {})\n{left_out}\n{table}{end}",
         imported.found, imported.duplicates, imported.refused
