@@ -130,3 +130,20 @@ async fn request_is_accepted_only_when_iam_has_authorized_it() -> TestResult {
     assert_eq!(queued[0].body.as_deref(), Some("//4="));
     Ok(())
 }
+
+#[tokio::test]
+async fn custom_domain_with_a_base_path_is_accepted() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
+    settings.insert("INGEST_BASE_PATH".to_owned(), "/hooks".to_owned());
+    let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
+    let body = wrapper("s-1", 2, r#"{"a":1}"#);
+    for (path, expected) in [("/hooks/dead-letter", 200), ("/other/dead-letter", 404)] {
+        let headers = signature(SECRET, "msg-1", 0, &body)?;
+        let event = request(path, &headers, body.as_bytes());
+        let (status, answer) = answered(function.invoke(event).await?)?;
+        assert_eq!(status, expected, "{path}: {answer}");
+    }
+    Ok(())
+}

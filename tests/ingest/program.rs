@@ -56,6 +56,33 @@ async fn curl(
 }
 
 #[tokio::test]
+async fn requests_below_the_base_path_are_accepted() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
+    settings.insert("INGEST_BASE_PATH".to_owned(), "/hooks/genesys".to_owned());
+    let server = Server::start(&settings, &harness.aws).await?;
+    let body = wrapper("s-1", 2, r#"{"interactionId":"c-1"}"#);
+    for (path, status) in [
+        ("/hooks/genesys/dead-letter", "200"),
+        ("/hooks/genesys/webhooks/genesys-outbound", "200"),
+        ("/dead-letter", "200"),
+        ("/hooks/genesys", "404"),
+        ("/hooks/genesysdead-letter", "404"),
+        ("/hooks/genesys/hooks/genesys/dead-letter", "404"),
+        ("/hooks/dead-letter", "404"),
+    ] {
+        let headers = signature(SECRET, &format!("msg-{path}").replace('/', "-"), 0, &body)?;
+        let answer = curl(&server.url(path), &headers, body.as_bytes()).await?;
+        assert_eq!(answer.0, status, "{path}: {}", answer.1);
+    }
+    assert_eq!(harness.aws.receive(&arn, HIDDEN_SECONDS).await?.len(), 3);
+    let health = reqwest::get(server.url("/hooks/genesys/health")).await?;
+    assert_eq!(health.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
 async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;

@@ -99,7 +99,8 @@ pub fn build(
         Host::Server(_) => ("ingest".to_owned(), Pace::Together),
     };
     let metrics = IngestMetrics::new(metrics, function, pace);
-    Ok(IngestService::new(ingest, settings.max_body_bytes, metrics, meter))
+    let service = IngestService::new(ingest, settings.max_body_bytes, metrics, meter);
+    Ok(service.with_base_path(settings.base_path))
 }
 
 /// Logs a warning if the queue does not exist, because every request would then get a 503. Any other failure may pass,

@@ -13,7 +13,7 @@ use genesys_replay_settings::{
 use genesys_replay_telemetry::LogLevel;
 use url::Url;
 
-use crate::KeyRing;
+use crate::{BasePath, KeyRing};
 
 /// All settings of ingest.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct IngestSettings {
     pub auth: Auth,
     /// The API form and the settings of the subscription check; `None` disables the check.
     pub check: Option<(SubscriptionForm, GenesysSettings)>,
+    /// The path in front of the paths of ingest.
+    pub base_path: BasePath,
     /// The maximum length of a body, in bytes.
     pub max_body_bytes: usize,
     /// The variables in use that are not settings.
@@ -97,6 +99,7 @@ impl IngestSettings {
             host,
             queue_url: queue_url(&mut reader),
             check: check(&mut reader),
+            base_path: base_path(&mut reader),
             max_body_bytes: usize::try_from(reader.number(
                 "MAX_BODY_BYTES",
                 largest,
@@ -128,6 +131,18 @@ fn host(reader: &mut Reader<'_>) -> Host {
         reader.problem(NAME, "must be an IP address and a port, such as 0.0.0.0:8080");
         SocketAddr::from(([127, 0, 0, 1], 0))
     }))
+}
+
+fn base_path(reader: &mut Reader<'_>) -> BasePath {
+    const NAME: &str = "INGEST_BASE_PATH";
+    let text = reader.text(NAME).unwrap_or_default();
+    BasePath::parse(&text).unwrap_or_else(|| {
+        reader.problem(
+            NAME,
+            "must be a path such as /hooks: letters, digits, and -._~ between slashes",
+        );
+        BasePath::default()
+    })
 }
 
 fn queue_url(reader: &mut Reader<'_>) -> Url {

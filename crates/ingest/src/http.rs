@@ -32,8 +32,8 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::{
-    AcceptedRequest, Authentication, AuthenticationError, ClaimedIds, Ingest, IngestPorts, Refusal,
-    RequestSummary,
+    AcceptedRequest, Authentication, AuthenticationError, BasePath, ClaimedIds, Ingest,
+    IngestPorts, Refusal, RequestSummary,
 };
 use body::{BodyReader, BufferedBody};
 use connections::ConnectionHandle;
@@ -51,6 +51,7 @@ pub struct IngestService<P: IngestPorts> {
     bodies: BodyReader,
     metrics: IngestMetrics,
     meter: Arc<UpstreamCounters>,
+    base_path: BasePath,
 }
 
 /// The paths that accept events.
@@ -92,7 +93,14 @@ impl<P: IngestPorts> IngestService<P> {
         metrics: IngestMetrics,
         meter: Arc<UpstreamCounters>,
     ) -> Self {
-        Self { ingest, bodies: BodyReader::new(most_bytes), metrics, meter }
+        let bodies = BodyReader::new(most_bytes);
+        Self { ingest, bodies, metrics, meter, base_path: BasePath::default() }
+    }
+
+    /// Also accepts requests below this path.
+    #[must_use]
+    pub fn with_base_path(self, base_path: BasePath) -> Self {
+        Self { base_path, ..self }
     }
 
     /// Returns the use case behind the service.
@@ -235,10 +243,12 @@ enum Work {
     Refuse(Refusal),
 }
 
-/// Returns the router of all paths.
+/// Returns the router of all paths, with and without the base path.
 pub fn router<P: IngestPorts>(edge: Arc<IngestService<P>>) -> Router {
-    let mut router =
-        Router::new().route("/health", get(answer::healthy).fallback(method_not_allowed::<P>));
+    let mut router = Router::new();
+    for path in edge.base_path.forms_of("/health") {
+        router = router.route(&path, get(answer::healthy).fallback(method_not_allowed::<P>));
+    }
     for route in [Route::DeadLetter, Route::Webhook] {
         let take = move |State(edge): State<Arc<IngestService<P>>>, request: Request| async move {
             edge.answer(Some(route), request, Work::Take).await
@@ -247,7 +257,9 @@ pub fn router<P: IngestPorts>(edge: Arc<IngestService<P>>) -> Router {
             let refusal = Refusal::Method { allowed: "POST" };
             edge.answer(Some(route), request, Work::Refuse(refusal)).await
         };
-        router = router.route(route.path(), post(take).fallback(refuse));
+        for path in edge.base_path.forms_of(route.path()) {
+            router = router.route(&path, post(take).fallback(refuse));
+        }
     }
     router.fallback(not_found::<P>).with_state(edge)
 }

@@ -4,6 +4,7 @@
 //! its delays and its archive.
 
 pub mod app;
+mod base_path;
 pub mod config;
 pub mod http;
 mod keys;
@@ -26,6 +27,7 @@ use genesys_replay::queue::{MessageSender, NewMessage, PutError, takes};
 use genesys_replay::secret::SecretText;
 use genesys_replay::{dead_letter, digest};
 
+pub use base_path::BasePath;
 pub use keys::{KeySource, Keys, KeysError, VerifyError};
 pub(crate) use log::warn_of_short;
 pub use refusal::{Refusal, RequestFault};

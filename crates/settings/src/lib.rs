@@ -66,6 +66,7 @@ pub const INGEST_VARIABLES: &[&str] = &[
     "GENESYS_REGION",
     "GENESYS_SECRET_ID",
     "INGEST_AUTH",
+    "INGEST_BASE_PATH",
     "INGEST_SECRET",
     "INGEST_SECRET_ID",
     "LISTEN_ADDR",

@@ -139,3 +139,12 @@ fn settings_read_only_documented_variables() {
     asked.retain(|name| !OTHER_NAMES.iter().any(|other| other.name == name));
     assert_eq!(asked, genesys_replay_settings::INGEST_VARIABLES);
 }
+
+#[test]
+fn base_path_must_be_a_path() {
+    let path = |text| read(&[("INGEST_BASE_PATH", text)]).map(|settings| settings.base_path);
+    assert_eq!(path("/hooks/"), Ok(BasePath::parse("/hooks").unwrap_or_default()));
+    assert_eq!(path(""), Ok(BasePath::default()));
+    let problems = problems(&[("INGEST_BASE_PATH", "hooks/{id}")]);
+    assert!(problems.iter().any(|it| it.starts_with("INGEST_BASE_PATH must be")), "{problems:?}");
+}
