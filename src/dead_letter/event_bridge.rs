@@ -2,8 +2,7 @@
 //! queue.
 
 use super::genesys_event::{InnerEvent, is_event};
-use super::schedule::execution_id;
-use super::{DeadLetter, Envelope, ParsedMessage};
+use super::{DeadLetter, Envelope, EventId, ParsedMessage};
 use crate::failure::OriginalFailure;
 use crate::message::{Message, imported};
 
@@ -22,6 +21,12 @@ pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMess
         event.id = execution_id(envelope);
     }
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
+}
+
+/// Returns the id of the schedule's execution. A schedule sends the same payload at every execution, so only this id
+/// distinguishes them.
+pub(super) fn execution_id(envelope: &Envelope<'_>) -> Option<EventId> {
+    envelope.attribute("EXECUTION_ID").and_then(EventId::new)
 }
 
 /// Returns true if attributes of a rule or a schedule mark the body as the input of a target.

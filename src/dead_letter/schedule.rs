@@ -8,10 +8,10 @@ use std::borrow::Cow;
 pub use call::CallParameters;
 use call::ScheduledCall;
 
-use super::event_bridge::failure_around;
+use super::event_bridge::{execution_id, failure_around};
 use super::genesys_event::InnerEvent;
 use super::json::Object;
-use super::{DeadLetter, Envelope, EventId, ParsedMessage, UnreplayableReason};
+use super::{DeadLetter, Envelope, ParsedMessage, UnreplayableReason};
 
 /// Recognises a payload that was cut off before it was queued: another delivery would send half of it.
 pub(super) fn open_truncated<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
@@ -35,10 +35,4 @@ pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMess
     let mut dead_letter = DeadLetter::new(event, Cow::Owned(call.payload), failure);
     dead_letter.call = Some(Box::new(call.parameters));
     Some(dead_letter.into())
-}
-
-/// Returns the id of the schedule's execution. A schedule sends the same payload at every execution, so only this id
-/// distinguishes them.
-pub(super) fn execution_id(envelope: &Envelope<'_>) -> Option<EventId> {
-    envelope.attribute("EXECUTION_ID").and_then(EventId::new)
 }

@@ -172,7 +172,7 @@ async fn import_of_a_duplicate_event_is_delivered_once() -> TestResult {
     ];
     let file = file(&lines.join("\n"))?;
     for _ in 0..2 {
-        let ran = office.import(&["--file", name(&file)?, "--yes"]).await?;
+        let ran = office.import(&["--file", name(&file)?, "--yes", "--again"]).await?;
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(ran.json()?["queued"], 3);
         let messages = office.queued().await?;
@@ -253,7 +253,7 @@ async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
     assert!(ran.stderr.contains("add --target-arn"), "{ran:?}");
 
     let arn = "arn:aws:sqs:eu-central-1:000000000000:crm";
-    let arguments = ["--file", name(&file)?, "--yes", "--target-arn", arn];
+    let arguments = ["--file", name(&file)?, "--yes", "--again", "--target-arn", arn];
     for _ in 0..2 {
         let ran = office.import(&arguments).await?;
         assert_eq!(ran.json()?["queued"], 1, "{ran:?}");

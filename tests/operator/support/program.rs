@@ -45,12 +45,14 @@ impl Ran {
     }
 }
 
-/// Returns the program with only the path of this process's environment, and credentials for a local AWS.
+/// Returns the program with only the path of this process's environment, credentials for a local AWS, and a folder for
+/// states in the build folder.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genesys-replay"));
     command
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_REGION", "eu-central-1")

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use etcetera::{BaseStrategy as _, choose_base_strategy};
 use genesys_replay::digest;
 use genesys_replay_cli::operator::import::ImportCursor;
 
@@ -29,11 +30,9 @@ pub(crate) struct CursorFile {
 }
 
 impl CursorFile {
-    /// Returns the folder of all cursors; `None` if this user has no folder for states.
+    /// Returns the folder of all cursors; `None` if this user has no home folder.
     pub(crate) fn default_folder() -> Option<PathBuf> {
-        let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let state = folder("XDG_STATE_HOME").filter(|path| path.is_absolute());
-        let state = state.or_else(|| Some(folder("HOME")?.join(".local/state")))?;
+        let state = choose_base_strategy().ok()?.state_dir()?;
         Some(state.join("genesys-replay/imports"))
     }
 
