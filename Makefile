@@ -1,6 +1,8 @@
 # make demo and make test need Rust, Python 3.10 or newer, and make. They install their other dependencies into .venv/.
 
 PYTHON ?= python3
+# The place in which make invoke runs the function: emulator (AWS's, the default), or docker (sam local invoke).
+THROUGH ?=
 # The processor of make deploy: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 # 1: make test also runs the ledger's conformance suite in Amazon's DynamoDB Local, which needs Java and npm. Off by
@@ -130,9 +132,9 @@ fuzz: $(CARGO_FUZZ) ## Fuzz one target, or all: make fuzz TARGET=open_record SEC
 audit: $(CARGO_DENY) ## Find known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked --workspace check advisories
 
-invoke: tools ## Send one event to its local function: make invoke EVENT=events/plain-event.json
+invoke: tools ## Send one event to its local function: make invoke EVENT=events/plain-event.json [THROUGH=docker]
 	@test -n "$(EVENT)" || { echo "EVENT is missing: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
-	@$(LOCAL).invoke $(EVENT)
+	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
 
 deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for Intel
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)

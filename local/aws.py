@@ -1,4 +1,4 @@
-"""The local AWS: ministack, on a free port of the loopback interface, in its own folder."""
+"""The local AWS: ministack, on a free port, in its own folder."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import boto3
 from . import processes
 
 REGION = "us-east-1"
+LOOPBACK = "127.0.0.1"
 # ministack's root user. No other credentials are used, so no command here reaches a real account.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -78,15 +79,15 @@ def sealed_environment(directory: pathlib.Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(directory: pathlib.Path) -> Iterator[LocalAws]:
-    """Runs a local AWS. Its content is lost at the end."""
+def running(directory: pathlib.Path, host: str) -> Iterator[LocalAws]:
+    """Runs a local AWS on a free port of this address. Its content is lost at the end."""
     log = directory / "ministack.log"
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
+    port = free_port(host)
+    endpoint = f"http://{host}:{port}"
     env = sealed_environment(directory) | {
         "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "127.0.0.1",
+        "BIND_HOST": host,
+        "MINISTACK_HOST": host,
         "IOT_MTLS_ENABLED": "0",
         # Enforces IAM: the function has the permissions of its role in template.yaml only.
         "AUTH": "true",
@@ -104,8 +105,8 @@ def running(directory: pathlib.Path) -> Iterator[LocalAws]:
         yield LocalAws(endpoint, env)
 
 
-def free_port() -> int:
-    """A port of the loopback interface that is free now."""
+def free_port(host: str = LOOPBACK) -> int:
+    """A port of this address that is free now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return probe.getsockname()[1]

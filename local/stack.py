@@ -66,11 +66,14 @@ def directory(purpose: str) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def running(directory: pathlib.Path) -> Iterator[Stack]:
-    """Builds and starts the first part, and deploys template.yaml without ingest. At the end everything is stopped."""
-    with build.running(build.FIRST) as programs, aws.running(directory) as cloud:
+def running(directory: pathlib.Path, host: str = aws.LOOPBACK) -> Iterator[Stack]:
+    """Builds and starts the first part on an address of this machine, and deploys template.yaml without ingest.
+
+    At the end everything is stopped.
+    """
+    with build.running(build.FIRST) as programs, aws.running(directory, host) as cloud:
         executable = programs.wait(build.STAND_IN)
-        with stand_in.running(executable, directory, aws.sealed_environment(directory)) as genesys:
+        with stand_in.running(executable, directory, aws.sealed_environment(directory), host) as genesys:
             replay = programs.wait(build.PROGRAMS[build.REPLAY])
             processes.say(f"local AWS at {cloud.endpoint}, stand-in Genesys Cloud and target at {genesys.url}")
             processes.say("deploying template.yaml ...")

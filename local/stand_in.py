@@ -45,10 +45,11 @@ class StandIn:
 
 
 @contextlib.contextmanager
-def running(executable: pathlib.Path, directory: pathlib.Path, env: Mapping[str, str]) -> Iterator[StandIn]:
-    """Runs a stand-in on a free port of the loopback interface."""
+def running(executable: pathlib.Path, directory: pathlib.Path, env: Mapping[str, str], host: str) -> Iterator[StandIn]:
+    """Runs a stand-in on a free port of this address."""
     log = directory / "stand-in.log"
-    command = [str(executable), "--port", "0", "--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET]
+    client = ["--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET]
+    command = [str(executable), "--host", host, "--port", "0", *client]
     with processes.running(command, env=env, log=log) as process:
 
         def listening() -> str | None:

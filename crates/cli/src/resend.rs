@@ -11,7 +11,7 @@ const MAX_ATTRIBUTES: usize = 10;
 /// The error for a message with this many attributes, which SQS would reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "with the attributes of the plan, the message has {0}, and SQS accepts {MAX_ATTRIBUTES}: apply with --to target delivers it without a queue"
+    "{0} message attributes, with those of the plan, are too many, because SQS accepts {MAX_ATTRIBUTES}: apply with --to target delivers the event without a queue"
 )]
 pub(crate) struct TooManyAttributes(pub(crate) usize);
 

@@ -20,6 +20,7 @@ use crate::tokens::Tokens;
 /// The options of a stand-in, with defaults for tests.
 #[must_use]
 pub struct Builder {
+    host: Ipv4Addr,
     port: u16,
     client_id: String,
     client_secret: String,
@@ -30,6 +31,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
+            host: Ipv4Addr::LOCALHOST,
             port: 0,
             client_id: "demo-client".to_owned(),
             client_secret: "demo-secret".to_owned(),
@@ -41,7 +43,13 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Listens on this port of 127.0.0.1. 0, the default: a free port.
+    /// Listens on this address: 127.0.0.1 by default.
+    pub fn host(mut self, host: Ipv4Addr) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Listens on this port. 0, the default: a free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -75,9 +83,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The port is not free.
+    /// The port is not free, or this machine does not have the address.
     pub async fn start(self) -> io::Result<StandIn> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
+        let listener = TcpListener::bind((self.host, self.port)).await?;
         let state = State {
             client: Client::new(&self.client_id, &self.client_secret),
             genesys: Genesys {

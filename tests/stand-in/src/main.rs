@@ -1,6 +1,6 @@
-//! `genesys-stand-in [--port N] [--client-id ID] [--client-secret SECRET] [--rate-limit N]`
+//! `genesys-stand-in [--host IP] [--port N] [--client-id ID] [--client-secret SECRET] [--rate-limit N]`
 //!
-//! Prints `{"url":"http://127.0.0.1:<port>"}` on one line once it listens, then serves until it is killed.
+//! Prints `{"url":"http://<host>:<port>"}` on one line once it listens, then serves until it is killed.
 
 use std::future::pending;
 use std::io::{self, Write};
@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use genesys_stand_in::{Builder, StandIn};
 use serde_json::json;
 
-const USAGE: &str =
-    "usage: genesys-stand-in [--port N] [--client-id ID] [--client-secret SECRET] [--rate-limit N]";
+const USAGE: &str = "usage: genesys-stand-in [--host IP] [--port N] [--client-id ID] [--client-secret SECRET] [--rate-limit N]";
 
 // One thread, because the other cores are for the measured process.
 #[tokio::main(flavor = "current_thread")]
@@ -42,6 +41,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Builder> {
     while let Some(flag) = arguments.next() {
         let value = arguments.next()?;
         builder = match flag.as_str() {
+            "--host" => builder.host(value.parse().ok()?),
             "--port" => builder.port(value.parse().ok()?),
             "--client-id" => builder.client_id(value),
             "--client-secret" => builder.client_secret(value),

@@ -98,10 +98,9 @@ impl ImportArgs {
             target: context.settings().await?.target,
             since: self.since,
         };
-        // A dry run needs no queue.
-        let is_named = context.function_name().is_some() || context.queue_name().is_some();
-        let queue = if self.yes || is_named { Some(context.queue().await?) } else { None };
-        let mut cursor = self.cursor(context, queue.as_ref())?;
+        let folder = self.cursor_dir.clone().or_else(CursorFile::default_folder);
+        let queue = self.queue(context, folder.as_deref()).await?;
+        let mut cursor = self.cursor(context, folder, queue.as_ref())?;
         let queue = match queue.filter(|_| self.yes) {
             Some(queue) => Some(app::sender(context.aws().await?, &queue)),
             None => None,
@@ -131,16 +130,40 @@ impl ImportArgs {
 }
 
 impl ImportArgs {
+    /// Returns the queue. A dry run needs the queue only for its cursor, and continues without both.
+    async fn queue(
+        &self,
+        context: &Context,
+        folder: Option<&Path>,
+    ) -> anyhow::Result<Option<SqsReader>> {
+        if self.yes {
+            return context.queue().await.map(Some);
+        }
+        let is_named = context.function_name().is_some() || context.queue_name().is_some();
+        if !is_named || !folder.is_some_and(Path::exists) {
+            return Ok(None);
+        }
+        let found = context.queue().await;
+        Ok(found
+            .map_err(|error| {
+                context
+                    .progress
+                    .warn(&format!("counting without the cursor of the source: {error}"));
+            })
+            .ok())
+    }
+
     /// Returns the cursor of the source for this queue. Without a queue or a folder, every event is new.
     fn cursor(
         &self,
         context: &Context,
+        folder: Option<PathBuf>,
         queue: Option<&SqsReader>,
     ) -> Result<Box<dyn ImportCursor>, UserError> {
         let Some(queue) = queue else {
             return Ok(Box::new(NoCursor));
         };
-        let Some(folder) = self.cursor_dir.clone().or_else(CursorFile::default_folder) else {
+        let Some(folder) = folder else {
             context.progress.warn(
                 "this user has no home folder for the cursor, so another import puts the same events on the queue: name a folder with --cursor-dir",
             );
