@@ -4,6 +4,7 @@ use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay_cli::operator::apply::{History, tag_with_plan};
 use genesys_replay_cli::operator::classified_message::ClassifiedMessage;
+use genesys_replay_cli::operator::import::{ImportItem, SourceEntry, read_all};
 use genesys_replay_cli::operator::plan::{Editing, Plan};
 
 /// Checks that a file is refused, or that it is the same after it is parsed and written again.
@@ -27,6 +28,20 @@ pub fn operator_file(input: &[u8]) {
     }
     archived(input);
     patched(&text);
+    imported(input);
+}
+
+/// Checks that each entry of an import has a place, and that a message of a queue keeps its id.
+fn imported(mut input: &[u8]) {
+    let mut entry = |entry: SourceEntry| {
+        assert!(!entry.place.is_empty());
+        if let ImportItem::Message(message) = entry.item {
+            assert!(!message.id.as_str().is_empty());
+        }
+        true
+    };
+    // An unreadable input is an error, not a panic.
+    let _unreadable = read_all(&mut input, &mut entry).is_err();
 }
 
 /// Checks that an archived object is the same event after a replay.
