@@ -14,8 +14,14 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The smallest number that is a time in milliseconds. As seconds, it would be a time after the year 5000.
-const MIN_EPOCH_MILLIS: u64 = 100_000_000_000;
+/// The smallest number that is a time in seconds: the year 2000. Smaller numbers are durations or counts.
+const MIN_EPOCH_SECONDS: u64 = 946_684_800;
+
+/// The smallest number that is a time in milliseconds: the year 2000. As seconds, it would be a time after the year 30,000.
+const MIN_EPOCH_MILLIS: u64 = MIN_EPOCH_SECONDS * 1_000;
+
+/// The first number above all times in seconds: the year 5138.
+const END_EPOCH_SECONDS: u64 = 100_000_000_000;
 
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,13 +53,13 @@ impl Timestamp {
         u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
-    /// Parses a time of another system: RFC 3339, or seconds or milliseconds since 1970.
+    /// Parses a time of another system: RFC 3339, or seconds or milliseconds since 1970, from the year 2000 on.
     #[must_use]
     pub fn parse_any(text: &str) -> Option<Self> {
-        let epoch = || {
-            let number: u64 = text.parse().ok()?;
-            let is_millis = number >= MIN_EPOCH_MILLIS;
-            Some(Self(if is_millis { number } else { number.checked_mul(1_000)? }))
+        let epoch = || match text.parse().ok()? {
+            seconds @ MIN_EPOCH_SECONDS..END_EPOCH_SECONDS => Some(Self(seconds * 1_000)),
+            millis @ MIN_EPOCH_MILLIS.. => Some(Self(millis)),
+            _ => None,
         };
         Self::parse(text).or_else(epoch)
     }

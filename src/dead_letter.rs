@@ -29,7 +29,7 @@ pub use genesys_event::{InteractionId, InteractionRef};
 pub use ingest::Malformed;
 use json::Body;
 pub use offloaded::PayloadPointer;
-pub use schedule::CallParameters;
+pub use schedule::{BusEvent, CallParameters};
 pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
 
@@ -238,8 +238,8 @@ const PARSERS: &[for<'m> fn(&Envelope<'m>) -> Option<ParsedMessage<'m>>] = &[
     sns::open_notification,
     wrapper::open_wrapper,
     event_bridge::open_event,
-    webhook::open_webhook,
     bare_interaction::open_interaction,
+    webhook::open_webhook,
     event_bus::open_encrypted_event,
     event_bridge::parse_rule_body,
 ];
@@ -291,8 +291,7 @@ fn redriven<'m>(
     let mut dead_letter = match opened {
         ParsedMessage::DeadLetter(dead_letter) => dead_letter,
         ParsedMessage::Unreplayable(UnreplayableReason::Empty) => return opened,
-        // The message is the dead letter of a schedule or a bus, and the queue that it came from did not receive it
-        // from a sender.
+        // SQS moved this message from another queue of dead letters, which is not its target.
         ParsedMessage::Unreplayable(_) if message.attribute("TARGET_ARN").is_some() => {
             return opened;
         }
@@ -309,8 +308,10 @@ fn redriven<'m>(
     dead_letter.whole = true;
     dead_letter.report = Some(FailureReport {
         target: ReportingTarget::Queue,
-        // SQS keeps the message id when it moves a message.
-        delivery_id: Some(message.id.to_string()),
+        // SQS keeps the message id when it moves a message. A resent message has another one.
+        delivery_id: message
+            .attribute(resent::MESSAGE_ID)
+            .map_or_else(|| Some(message.id.to_string()), |id| Some(id.to_owned())),
         at: message.sent_at,
     });
     ParsedMessage::DeadLetter(dead_letter)

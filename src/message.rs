@@ -45,6 +45,8 @@ pub mod imported {
 pub mod resent {
     /// The plan that resent the message.
     pub const PLAN: &str = "ReplayPlan";
+    /// The first id of an imported message that SQS had moved from its target queue. The target knows the message by it.
+    pub const MESSAGE_ID: &str = "ReplayMessageId";
     /// The event id, if the event has no id of its own. The key uses the id of the first message, and a
     /// resent message has another id.
     pub const EVENT_ID: &str = "ReplayEventId";
@@ -221,7 +223,9 @@ impl Message {
     #[must_use]
     pub fn own_attributes(&self) -> BTreeMap<&str, TypedAttribute> {
         let mut own = self.typed_attributes();
-        own.retain(|name, _| ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID].contains(name));
+        own.retain(|name, _| {
+            ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID, resent::MESSAGE_ID].contains(name)
+        });
         own
     }
 

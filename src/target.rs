@@ -32,6 +32,8 @@ pub struct Delivery<'a> {
     pub maybe_delivered: bool,
     /// The message attributes, for a queue that receives the whole message, and of a schedule's call.
     pub attributes: &'a BTreeMap<&'a str, TypedAttribute>,
+    /// The event's source, if the sender of the event named one for its bus.
+    pub event_source: Option<&'a str>,
     /// The event's type, for targets that route by type.
     pub event_type: Option<&'a str>,
     /// The event's interaction, for targets that keep the order per interaction.

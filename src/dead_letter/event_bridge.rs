@@ -1,7 +1,7 @@
 //! Messages that `EventBridge` wrote: dead letters of a rule or a schedule, and events that a rule sent to a
 //! queue.
 
-use super::genesys_event::{InnerEvent, is_event};
+use super::genesys_event::{InnerEvent, is_detail, is_event};
 use super::{DeadLetter, Envelope, EventId, ParsedMessage};
 use crate::failure::OriginalFailure;
 use crate::message::{Message, imported};
@@ -34,9 +34,9 @@ pub(super) fn is_from_event_bridge(envelope: &Envelope<'_>) -> bool {
     ORIGINS.iter().any(|name| envelope.attribute(name).is_some())
 }
 
-/// Parses a plain event, as a rule sends it to a queue.
+/// Parses a plain event or its detail, as a rule sends it to a queue.
 pub(super) fn open_event<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
-    let object = envelope.body.object().filter(|object| is_event(object))?;
+    let object = envelope.body.object().filter(|it| is_event(it) || is_detail(it))?;
     let event = InnerEvent::read(Some(object));
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }

@@ -96,6 +96,16 @@ impl InnerEvent {
     }
 }
 
+/// Returns true if an object is the detail of an event, as a rule with the input path `$.detail` sends it.
+pub(super) fn is_detail(object: &Object<'_>) -> bool {
+    object.string("topicName").is_some() && object.object("eventBody").is_some()
+}
+
+/// Returns true if an event of this type is about the attributes of a participant: each mark causes another such event.
+pub(super) fn is_about_attributes(event_type: &str) -> bool {
+    event_type.ends_with(".attributes")
+}
+
 /// Returns true if an object is a whole event in the form of `EventBridge`.
 pub(super) fn is_event(object: &Object<'_>) -> bool {
     ["detail-type", "source", "detail"].iter().all(|name| object.has(name))
@@ -112,8 +122,8 @@ struct EventParts<'e, 'm> {
 
 impl<'e, 'm> EventParts<'e, 'm> {
     fn of(event: &'e Object<'m>) -> Self {
-        let is_detail = event.string("topicName").is_some() && event.object("eventBody").is_some();
-        let detail = event.object("detail").or_else(|| is_detail.then(|| event.clone()));
+        let detail = event.object("detail");
+        let detail = detail.or_else(|| is_detail(event).then(|| event.clone()));
         let is_body = detail.is_none()
             && event.string("conversationId").is_some()
             && ["participantId", "eventTime"].iter().any(|name| event.has(name));
@@ -134,9 +144,11 @@ impl<'e, 'm> EventParts<'e, 'm> {
         named("detail-type").or_else(topic).or_else(|| named("eventType"))
     }
 
-    /// Returns the time of the event. Parts of an event have the time of their topic.
+    /// Returns the time of the event: `time`. Parts of an event, and flat events, have other members. In any other payload,
+    /// such a member may have any meaning.
     fn time(&self) -> Option<Timestamp> {
-        if is_event(self.event) {
+        let is_known = self.body.is_some() || self.interaction().is_some();
+        if is_event(self.event) || !is_known {
             return self.event.string("time").and_then(|time| Timestamp::parse(&time));
         }
         let of = |object: Option<&Object<'_>>, name| Timestamp::parse_any(&object?.text(name)?);
@@ -159,12 +171,12 @@ impl<'e, 'm> EventParts<'e, 'm> {
 
     /// Returns true if the event is about the attributes of a participant: each mark causes another such event.
     fn is_about_attributes(&self) -> bool {
-        let is_about = |topic: &str| topic.ends_with(".attributes");
-        let is_type = self.event.string("detail-type").is_some_and(|topic| is_about(&topic));
         // Without a topic, the body alone shows it.
         let is_body = self.topic.is_none()
             && self.body.as_ref().is_some_and(|body| body.object("attributes").is_some());
-        is_type || self.topic.as_deref().is_some_and(is_about) || is_body
+        is_body
+            || self.topic.as_deref().is_some_and(is_about_attributes)
+            || self.event_type().as_deref().is_some_and(is_about_attributes)
     }
 
     /// Returns the interaction of the event.

@@ -1,7 +1,7 @@
 //! Failed events from another system, which the operator's command imported.
 
 use super::event_bridge::failure_around;
-use super::genesys_event::InnerEvent;
+use super::genesys_event::{InnerEvent, is_about_attributes};
 use super::json::Body;
 use super::{DeadLetter, Envelope, ParsedMessage};
 use crate::message::{imported, ingested};
@@ -13,7 +13,9 @@ pub(super) fn open_imported<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage
         return None;
     }
     let mut event = InnerEvent::read(envelope.body.object());
-    event.event_type =
-        event.event_type.or_else(|| envelope.attribute(imported::EVENT_TYPE).map(str::to_owned));
+    if event.event_type.is_none() {
+        event.event_type = envelope.attribute(imported::EVENT_TYPE).map(str::to_owned);
+        event.shows_mark |= event.event_type.as_deref().is_some_and(is_about_attributes);
+    }
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }

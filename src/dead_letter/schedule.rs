@@ -5,8 +5,8 @@ mod call;
 
 use std::borrow::Cow;
 
-pub use call::CallParameters;
 use call::ScheduledCall;
+pub use call::{BusEvent, CallParameters};
 
 use super::event_bridge::{execution_id, failure_around};
 use super::genesys_event::InnerEvent;
@@ -29,7 +29,9 @@ pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMess
     let call = ScheduledCall::read(action, schedule, envelope.body.object()?)?;
     let mut event = InnerEvent::read(Object::read(&call.payload).as_ref());
     event.id = execution_id(envelope);
-    event.event_type = event.event_type.or(call.event_type);
+    if let Some(named) = &call.parameters.event {
+        event.event_type = Some(named.detail_type.clone());
+    }
     let mut failure = failure_around(envelope);
     failure.target_arn = Some(call.target_arn);
     let mut dead_letter = DeadLetter::new(event, Cow::Owned(call.payload), failure);

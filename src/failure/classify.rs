@@ -89,7 +89,8 @@ impl OriginalFailure {
         let message = message.filter(|_| !self.is_targets_text).unwrap_or_default();
         match self.error_code.as_deref() {
             Some("SDK_CLIENT_ERROR") => match status_in(before_payload(message)) {
-                Some(status @ 400..=499) => by_status(status),
+                Some(400) => by_message(message),
+                Some(status @ 401..=499) => by_status(status),
                 Some(_) | None => Category::EndpointUnreachable,
             },
             Some(code) => by_error_code(code).unwrap_or_else(|| by_message(message)),
@@ -116,10 +117,20 @@ fn by_error_code(code: &str) -> Option<Category> {
 
 fn by_message(message: &str) -> Category {
     let message = before_payload(message);
-    status_in(message)
+    evidence_status(message)
         .map(by_status)
         .or_else(|| words::category(message))
         .unwrap_or(Category::Unknown)
+}
+
+/// Returns the HTTP error status in `message`, if it says anything.
+///
+/// AWS answers most errors with 400, also throttling, missing queues and disabled keys. Its SDKs append this status, so
+/// there it is not evidence of a malformed payload.
+fn evidence_status(message: &str) -> Option<u16> {
+    const AWS_ERRORS: [&str; 4] = ["(Service:", "RequestID", "Request ID", "An error occurred ("];
+    let is_of_aws = AWS_ERRORS.iter().any(|sign| message.contains(sign));
+    status_in(message).filter(|status| *status != 400 || !is_of_aws)
 }
 
 fn by_status(status: u16) -> Category {
@@ -137,27 +148,42 @@ fn by_status(status: u16) -> Category {
 ///
 /// Digits inside ids, timestamps, addresses and versions do not count.
 fn status_in(message: &str) -> Option<u16> {
-    let mut words = message
+    let words: Vec<(&str, bool)> = message
         .split_whitespace()
         .filter(|word| !word.starts_with("arn:"))
         .map(without_port)
-        .flat_map(|word| word.split(|c: char| "()[]{}<>\"'`,;=:".contains(c)))
-        .map(|word| word.trim_end_matches(['.', '!', '?']))
-        .filter(|word| !word.is_empty())
-        .peekable();
-    let mut before = "";
-    while let Some(word) = words.next() {
-        let counts_something = words.peek().is_some_and(|next| UNITS.contains(next));
-        let numbers_something = NUMBERED.contains(&before.to_ascii_lowercase().as_str());
-        if let Some(status) = status_word(word)
-            && !counts_something
-            && !numbers_something
-        {
-            return Some(status);
-        }
-        before = word;
-    }
-    None
+        .flat_map(pieces)
+        .map(|(word, is_first)| (word.trim_end_matches(['.', '!', '?']), is_first))
+        .filter(|(word, _)| !word.is_empty())
+        .collect();
+    let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", |(word, _)| *word);
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|it| it.is_ascii_digit());
+    words.iter().enumerate().find_map(|(at, (found, is_first))| {
+        let (before, next) = (word(at.checked_sub(1)), word(Some(at + 1)));
+        // `3 of 400` and `400 of 500`.
+        let is_share = before == "of" && is_number(word(at.checked_sub(2)))
+            || next == "of" && is_number(word(Some(at + 2)));
+        // The second part of a number, as in `1,400` and `400:17`.
+        let continues = !is_first && is_number(before);
+        let is_exit_code = before == "code" && word(at.checked_sub(2)) == "exit";
+        let is_count = is_share
+            || is_exit_code
+            || continues
+            || UNITS.contains(&next)
+            || NUMBERED.contains(&before.to_ascii_lowercase().as_str());
+        status_word(found).filter(|_| !is_count)
+    })
+}
+
+/// Splits a word at its punctuation. The flag is true for the first piece of the word.
+fn pieces(word: &str) -> impl Iterator<Item = (&str, bool)> {
+    let is_separator = |letter: char| "()[]{}<>\"'`,;=:".contains(letter);
+    let mut is_first = true;
+    word.split(is_separator).map(move |piece| {
+        let first = is_first;
+        is_first &= piece.is_empty();
+        (piece, first)
+    })
 }
 
 /// Words after a number that show a count: the number is not a status.
@@ -178,35 +204,64 @@ const UNITS: &[&str] = &[
     "retries",
     "records",
     "events",
+    "items",
+    "messages",
+    "failures",
+    "requests",
+    "connections",
+    "invocations",
+    "rows",
+    "files",
+    "%",
 ];
 
 /// Words before a number that show a position or a count: the number is not a status.
-const NUMBERED: &[&str] = &["line", "column", "port", "position", "offset", "attempt", "after"];
+const NUMBERED: &[&str] = &[
+    "line",
+    "column",
+    "port",
+    "position",
+    "offset",
+    "attempt",
+    "after",
+    "retry-after",
+    "timeout",
+    "content-length",
+    "length",
+    "size",
+    "depth",
+    "concurrency",
+    "limit",
+    "elapsed",
+    "duration",
+    "pid",
+    "build",
+    "version",
+];
 
-/// Returns an address without its port: `10.0.0.7:503` and `https://crm.example:503` contain no status.
+/// Returns an address without its port, and a file without its line: `10.0.0.7:503`, `https://crm.example:503` and
+/// `index.js:400:17` contain no status.
 ///
-/// A bare name before a colon may be a host or, as in `response.status:503`, a member. It stays unchanged.
+/// A name with dots before a colon may also be a member, as in `response.status:503`. Its last part decides.
 fn without_port(word: &str) -> &str {
-    let Some((address, _)) = word.rsplit_once(':') else {
+    let bare = word.trim_start_matches(['(', '[', '<', '"', '\'']);
+    if let Some((_, host)) = bare.split_once("://") {
+        let is_whole_host = !host.contains('/');
+        return word
+            .rsplit_once(':')
+            .map_or(word, |(host, _)| if is_whole_host { host } else { word });
+    }
+    let Some((name, _)) = bare.split_once(':') else {
         return word;
     };
-    let bare = address.trim_start_matches(['(', '[', '<', '"', '\'']);
-    let is_address = match bare.split_once("://") {
-        Some((_, host)) => !host.contains('/'),
-        None => {
-            bare.contains('.') && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-        }
-    };
-    if is_address { address } else { word }
+    let last = name.rsplit(['.', '/']).next().unwrap_or_default().to_ascii_lowercase();
+    let is_member = ["status", "statuscode", "code", "error"].contains(&&*last);
+    if name.contains('.') && !is_member { name } else { word }
 }
 
 /// Parses a word as an HTTP error status. `HTTP_503` is one too, because such codes also occur in messages.
 fn status_word(word: &str) -> Option<u16> {
-    words::status(word).or_else(|| {
-        let (name, digits) = word.split_at_checked(word.len().checked_sub(3)?)?;
-        let name = name.trim_end_matches(['_', '-', '/']).to_ascii_lowercase();
-        ["http", "status", "http_status"].contains(&&*name).then(|| words::status(digits))?
-    })
+    words::status(word).or_else(|| words::named_status(word))
 }
 
 /// Returns the part of the message about the failure, without the quoted payload or answer: API destinations quote the

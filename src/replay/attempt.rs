@@ -160,6 +160,10 @@ impl<P: Ports> Replay<P> {
             maybe_delivered: lease.maybe_delivered,
             attributes: &task.attributes(),
             group: task.group(),
+            event_source: task
+                .call()
+                .and_then(|call| call.event.as_ref())
+                .map(|event| event.source.as_str()),
             event_type: dead_letter.event_type.as_deref(),
             interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
         };

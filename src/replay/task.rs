@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dead_letter::{DeadLetter, EventId};
+use crate::dead_letter::{CallParameters, DeadLetter, EventId};
 use crate::destination::Destination;
 use crate::failure::FailureReport;
 use crate::ledger::{EventKey, Lease};
@@ -61,13 +61,20 @@ impl<'b> RecordTask<'b> {
         if self.is_whole() {
             return self.message.own_attributes();
         }
-        let call = self.dead_letter.call.iter().flat_map(|call| &call.attributes);
+        let call = self.call().into_iter().flat_map(|call| &call.attributes);
         call.map(|(name, attribute)| (name.as_str(), attribute.clone())).collect()
+    }
+
+    /// Returns the parameters of a schedule's call, if the event goes to the target of the call.
+    pub(super) fn call(&self) -> Option<&CallParameters> {
+        let target = self.dead_letter.failure.target_arn.as_deref();
+        let is_its_target = target == Some(self.destination.key_part());
+        self.dead_letter.call.as_deref().filter(|_| is_its_target)
     }
 
     /// Returns the message group: that of a schedule's call, or of the message.
     pub(super) fn group(&self) -> Option<&str> {
-        let call = self.dead_letter.call.as_ref().and_then(|call| call.group.as_deref());
+        let call = self.call().and_then(|call| call.group.as_deref());
         call.or(self.message.group.as_deref())
     }
 

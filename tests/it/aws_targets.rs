@@ -216,6 +216,7 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
             maybe_delivered: false,
             attributes: &BTreeMap::new(),
             group: None,
+            event_source: None,
             event_type: None,
             interaction_id: None,
         },

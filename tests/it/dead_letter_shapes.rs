@@ -214,9 +214,8 @@ fn part_of_an_event_is_read_like_the_whole_event() -> TestResult {
         assert_eq!(dead_letter.payload, *body);
         assert_eq!(dead_letter.event_id, None);
     }
-    for (body, expected) in [(detail(&end, conversation), true), (detail(&audit, "{}"), false)] {
-        let bare = parsed(&message(&body, &[])?).is_ok();
-        assert_eq!(bare, expected, "without attributes: {body}");
+    for body in [detail(&end, conversation), detail(&audit, "{}")] {
+        assert_eq!(parsed(&message(&body, &[])?)?.payload, body, "without attributes");
     }
     Ok(())
 }
@@ -276,9 +275,63 @@ fn time_of_an_event_is_its_own_member_in_any_form() -> TestResult {
         (flat("1776521024"), Some(Timestamp::from_millis(1_776_521_024_000))),
         (flat("\"yesterday\""), None),
         (flat("99999999999999999999999"), None),
+        (flat("3600"), None),
         (r#"{"conversationId":"c-1","eventTime":1776521024815}"#.to_owned(), at),
     ] {
         assert_eq!(parsed(&message(&body, &[])?)?.time, expected, "{body}");
     }
+    Ok(())
+}
+
+#[test]
+fn flat_attribute_event_is_never_marked() -> TestResult {
+    let topic = "v2.detail.events.conversation.{id}.attributes";
+    let flat = format!(r#"{{"interactionId":"c-1","eventType":"{topic}","detail":{{}}}}"#);
+    let bare = r#"{"interactionId":"c-1"}"#;
+    for (body, attributes) in [
+        (&*flat, &[][..]),
+        (&*flat, &[("RULE_ARN", "arn:aws:events:r:a:rule/r")]),
+        (bare, &[("Origin", "import"), ("EventType", topic)]),
+    ] {
+        let message = message(body, attributes)?;
+        let dead_letter = parsed(&message)?;
+        assert_eq!(dead_letter.event_type.as_deref(), Some(topic));
+        assert_eq!(dead_letter.marked_interaction(), None, "{body}");
+    }
+    Ok(())
+}
+
+#[test]
+fn member_of_any_payload_is_not_the_time_of_an_event() -> TestResult {
+    for member in ["\"time\":30", "\"timestamp\":0", "\"timestamp\":\"2020-01-01T00:00:00Z\""] {
+        let body = format!(r#"{{"orderId":7,{member}}}"#);
+        let message = message(&body, &[("RULE_ARN", "arn:aws:events:r:a:rule/r")])?;
+        assert_eq!(parsed(&message)?.time, None, "{body}");
+    }
+    Ok(())
+}
+
+#[test]
+fn scheduled_event_keeps_its_source_and_type() -> TestResult {
+    let entry = serde_json::json!({
+        "Source": "my.app", "DetailType": "Order Event", "EventBusName": "crm",
+        "Detail": r#"{"eventType":"order.created"}"#,
+    });
+    let call = serde_json::json!({"Entries": [entry]}).to_string();
+    let put = "arn:aws:scheduler:::aws-sdk:eventbridge:putEvents";
+    let message = message(&call, &[("TARGET_ARN", put), ("SCHEDULE_ARN", SCHEDULE)])?;
+    let dead_letter = parsed(&message)?;
+    assert_eq!(dead_letter.event_type.as_deref(), Some("Order Event"));
+    let event = dead_letter.call.and_then(|call| call.event).ok_or("no event")?;
+    assert_eq!((&*event.source, &*event.detail_type), ("my.app", "Order Event"));
+    Ok(())
+}
+
+#[test]
+fn webhook_with_an_interaction_has_the_interaction() -> TestResult {
+    let body = r#"{"interactionId":"c-1","contactId":"k","timestamp":"2026-04-18T14:03:44Z"}"#;
+    let message = message(body, &[])?;
+    let interaction = parsed(&message)?.interaction.map(|it| it.id.to_string());
+    assert_eq!(interaction.as_deref(), Some("c-1"));
     Ok(())
 }

@@ -51,6 +51,7 @@ async fn deliver_within(
                 maybe_delivered: false,
                 attributes: &BTreeMap::new(),
                 group: None,
+                event_source: None,
                 event_type: None,
                 interaction_id: None,
             },

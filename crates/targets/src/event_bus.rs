@@ -1,5 +1,5 @@
 //! Delivers to an event bus. Buses reject events whose source starts with `aws.`, so the event becomes the
-//! detail of an event of our own. Rules must match the source `genesys-replay`.
+//! detail of an event of our own. Rules must match the source `genesys-replay`. The event of a schedule keeps its source.
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use genesys_replay::destination::Arn;
@@ -22,10 +22,12 @@ pub(super) async fn put(
         certainty: Certainty::NotSent,
         ..delivery_error("EventBridge", error)
     })?;
+    let own = delivery.event_source.filter(|source| !source.starts_with("aws."));
+    let source = own.unwrap_or("genesys-replay");
     let detail_type = delivery.event_type.unwrap_or("replay");
     let entry = PutEventsRequestEntry::builder()
         .event_bus_name(bus.as_str())
-        .source("genesys-replay")
+        .source(source)
         .detail_type(detail_type.chars().take(MAX_DETAIL_TYPE_CHARS).collect::<String>())
         .detail(delivery.payload)
         .build();

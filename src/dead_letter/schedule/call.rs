@@ -19,6 +19,17 @@ pub struct CallParameters {
     pub group: Option<String>,
     /// The message attributes, for a queue or topic.
     pub attributes: BTreeMap<String, TypedAttribute>,
+    /// The source and the detail type of the event, for a bus.
+    pub event: Option<BusEvent>,
+}
+
+/// The names by which the rules of a bus match an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusEvent {
+    /// The source, such as `my.app`.
+    pub source: String,
+    /// The detail type.
+    pub detail_type: String,
 }
 
 /// A call with a supported target.
@@ -28,8 +39,6 @@ pub(super) struct ScheduledCall {
     pub(super) target_arn: String,
     /// The payload, as the target would have received it.
     pub(super) payload: String,
-    /// The type of the event, for a bus.
-    pub(super) event_type: Option<String>,
     pub(super) parameters: CallParameters,
 }
 
@@ -79,7 +88,7 @@ impl ScheduledCall {
     }
 
     fn new(target_arn: String, payload: String) -> Self {
-        Self { target_arn, payload, event_type: None, parameters: CallParameters::default() }
+        Self { target_arn, payload, parameters: CallParameters::default() }
     }
 }
 
@@ -170,7 +179,9 @@ fn put_events(home: &Home, input: &Object<'_>) -> Option<ScheduledCall> {
     let [entry] = entries.as_slice() else {
         return None;
     };
-    let entry = Object::read(entry.get()).filter(|_| has_only(input, &["Entries"]))?;
+    let known = ["Detail", "DetailType", "Source", "EventBusName", "TraceHeader"];
+    let entry = Object::read(entry.get())
+        .filter(|entry| has_only(input, &["Entries"]) && has_only(entry, &known))?;
     let bus = entry.string("EventBusName").unwrap_or_else(|| "default".to_owned());
     let bus = if bus.starts_with("arn:") {
         bus
@@ -178,7 +189,8 @@ fn put_events(home: &Home, input: &Object<'_>) -> Option<ScheduledCall> {
         home.arn("events", &format!("event-bus/{bus}"))?
     };
     let mut call = ScheduledCall::new(bus, payload(&entry, "Detail")?);
-    call.event_type = entry.string("DetailType");
+    let (source, detail_type) = (entry.string("Source")?, entry.string("DetailType")?);
+    call.parameters.event = Some(BusEvent { source, detail_type });
     Some(call)
 }
 
@@ -197,6 +209,7 @@ fn parameters(input: &Object<'_>) -> Option<CallParameters> {
     Some(CallParameters {
         group: input.string("MessageGroupId"),
         attributes: attributes.collect::<Option<_>>()?,
+        event: None,
     })
 }
 
@@ -304,6 +317,15 @@ mod tests {
             ("lambda:invoke", "{}".to_owned()),
             ("eventbridge:putEvents", r#"{"Entries":[]}"#.to_owned()),
             ("eventbridge:putEvents", format!(r#"{{"Entries":[{entry},{entry}]}}"#)),
+            (
+                "eventbridge:putEvents",
+                r#"{"Entries":[{"Detail":"{}","DetailType":"t"}]}"#.to_owned(),
+            ),
+            (
+                "eventbridge:putEvents",
+                r#"{"Entries":[{"Detail":"{}","DetailType":"t","Source":"s","Resources":["r"]}]}"#
+                    .to_owned(),
+            ),
             ("ecs:runTask", r#"{"Cluster":"c"}"#.to_owned()),
         ] {
             assert_eq!(read(action, &input), None, "{action} {input}");

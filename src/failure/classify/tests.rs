@@ -70,6 +70,20 @@ fn category_ignores_a_status_inside_a_word() {
         "region 200",
         "host 10.0.0.7:400",
         "host (10.0.0.7:400)",
+        "crm.example:503",
+        "boom at handler (/var/task/index.js:400:17)",
+        "Loader.java:413",
+        "Retry-After: 400",
+        "Content-Length: 413",
+        "pid 413 crashed",
+        "exit code 400",
+        "queue depth 400",
+        "delivered 400 of 500 records",
+        "retry 3 of 400",
+        "1,400 messages lost",
+        "circuit open, 400 failures",
+        "Lambda returned 400 items",
+        "attempt #3, code=0, elapsed=413",
         "https://crm.example:503",
     ] {
         assert_eq!(category("", message), Category::Unknown, "{message}");
@@ -101,6 +115,10 @@ const UNLISTED_CODES: &[(Category, &[&str])] = &[
     (
         Category::RateLimitExceeded,
         &[
+            "OverLimit",
+            "RESOURCE_EXHAUSTED",
+            "ENILimitReachedException",
+            "CONCURRENCY_LIMIT",
             "HTTP_429",
             "RATE_LIMIT_EXCEEDED",
             "RateLimitExceeded",
@@ -116,6 +134,10 @@ const UNLISTED_CODES: &[(Category, &[&str])] = &[
     (
         Category::AuthenticationRejected,
         &[
+            "UnrecognizedClientException",
+            "JWT_EXPIRED",
+            "SESSION_EXPIRED",
+            "OAUTH_ERROR",
             "HTTP_401",
             "http-403",
             "TokenExpired",
@@ -136,6 +158,23 @@ const UNLISTED_CODES: &[(Category, &[&str])] = &[
     (
         Category::EndpointUnreachable,
         &[
+            "UnknownHostException",
+            "EAI_AGAIN",
+            "EPIPE",
+            "BROKEN_PIPE",
+            "SSLHandshakeException",
+            "SSL_ERROR",
+            "DEADLINE_EXCEEDED",
+            "InternalError",
+            "ServiceException",
+            "SERVER_BUSY",
+            "OVERLOADED",
+            "SERVICE_DOWN",
+            "UPSTREAM_ERROR",
+            "CONN_RESET",
+            "AUTH_TIMEOUT",
+            "TimeLimitExceeded",
+            "EFSMountConnectivityException",
             "HTTP_503",
             "HTTP502",
             "HttpStatus504",
@@ -156,6 +195,7 @@ const UNLISTED_CODES: &[(Category, &[&str])] = &[
     (
         Category::TargetMissing,
         &[
+            "QueueDeletedRecently",
             "HTTP_404",
             "NOT_FOUND",
             "ResourceNotFoundException",
@@ -168,6 +208,17 @@ const UNLISTED_CODES: &[(Category, &[&str])] = &[
     (
         Category::PayloadMalformed,
         &[
+            "JsonParseException",
+            "JSONDecodeError",
+            "SerializationException",
+            "PAYLOAD_INVALID",
+            "REQUEST_TOO_LARGE",
+            "RequestTooLargeException",
+            "EventTooLarge",
+            "InvalidExecutionInput",
+            "FIELD_REQUIRED",
+            "UnsupportedMediaTypeException",
+            "PAYLOAD_LIMIT_EXCEEDED",
             "HTTP_400",
             "HTTP_422",
             "INVALID_PAYLOAD",
@@ -191,6 +242,19 @@ const UNLISTED_CODES: &[(Category, &[&str])] = &[
         // Codes of EventBridge whose cause only the message gives, and configuration mistakes.
         Category::Unknown,
         &[
+            "ORA-503",
+            "APP-422",
+            "MemoryLimitExceeded",
+            "RetryLimitExceeded",
+            "NonRetryableError",
+            "MESSAGE_TOO_OLD",
+            "PAYLOAD_TOO_OLD",
+            "REQUEST_BODY_TOO_SLOW",
+            "InvalidDatabaseState",
+            "InvalidDataSource",
+            "InvalidEventBus",
+            "SchemaRegistryException",
+            "LICENSE_VALIDATION_PENDING",
             "ERROR_FROM_TARGET",
             "UNKNOWN",
             "CROSS_ACCOUNT_INGESTION_FAILED",
@@ -231,6 +295,17 @@ fn category_reads_codes_and_missing_fields_in_messages() {
         ("failed with HTTP-429.", Category::RateLimitExceeded),
         ("quota exceeded for the day", Category::RateLimitExceeded),
         ("certificate validation failed", Category::EndpointUnreachable),
+        ("Missing required field 'connectionId'", Category::PayloadMalformed),
+        ("Missing required field 'permissions'", Category::PayloadMalformed),
+        ("schema validation failed: timeoutMs", Category::PayloadMalformed),
+        ("User is missing required permissions", Category::AuthenticationRejected),
+        ("The security token included in the request is expired", Category::AuthenticationRejected),
+        ("the schema registry is down", Category::Unknown),
+        ("message took 30 s", Category::Unknown),
+        ("the payload took too long", Category::Unknown),
+        ("parsing service crashed", Category::Unknown),
+        ("The validation Lambda is busy", Category::Unknown),
+        ("context deadline exceeded", Category::EndpointUnreachable),
         ("order_503", Category::Unknown),
         ("ORA-503", Category::Unknown),
     ] {
@@ -254,5 +329,38 @@ fn category_ignores_the_text_of_the_targets_code() {
             ..OriginalFailure::default()
         };
         assert_eq!(failure.category(), expected);
+    }
+}
+
+#[test]
+fn status_400_of_an_aws_error_is_not_evidence() {
+    let of = |service: &str| format!("(Service: {service}, Status Code: 400, Request ID: 1)");
+    for (code, message, expected) in [
+        ("SDK_CLIENT_ERROR", format!("Rate exceeded {}", of("Sfn")), Category::RateLimitExceeded),
+        (
+            "ERROR_FROM_TARGET",
+            format!("Rate exceeded {}", of("Kinesis")),
+            Category::RateLimitExceeded,
+        ),
+        ("KmsInvalidState", format!("The KMS key is disabled. {}", of("Sqs")), Category::Unknown),
+        ("KMSInvalidStateException", of("Sqs"), Category::Unknown),
+        ("", format!("Access denied {}", of("AmazonSQS")), Category::AuthenticationRejected),
+        (
+            "",
+            "An error occurred (ThrottlingException): Rate exceeded, status 400".to_owned(),
+            Category::RateLimitExceeded,
+        ),
+        (
+            "",
+            "https response error StatusCode: 400, RequestID: x, QueueDoesNotExist".to_owned(),
+            Category::TargetMissing,
+        ),
+        (
+            "SDK_CLIENT_ERROR",
+            "ApiDestination returned HTTP status 400 with payload: {}".to_owned(),
+            Category::PayloadMalformed,
+        ),
+    ] {
+        assert_eq!(category(code, &message), expected, "{code} {message}");
     }
 }

@@ -4,11 +4,57 @@ use super::Category;
 
 /// The phrases that determine the category: the first list with a phrase in the text decides. A phrase matches from
 /// the beginning of a word; with a space at its end it matches whole words.
+///
+/// A malformed payload is archived without an attempt, so its phrases name the payload, its parts or its format. A fault of
+/// a service that validates or parses is not one.
 const PHRASES: &[(Category, &[&str])] = &[
     (
-        // Before the other limits.
         Category::PayloadMalformed,
-        &["size limit", "size exceeded", "payload too", "message too", "body too", "entity too"],
+        &[
+            "size limit",
+            "size exceeded",
+            "length limit",
+            "payload limit",
+            "payload too large",
+            "payload too long",
+            "payload too big",
+            "message too large",
+            "message too long",
+            "message too big",
+            "body too large",
+            "body too long",
+            "entity too large",
+            "content too large",
+            "request too large",
+            "event too large",
+            "missing required field",
+            "missing required property",
+            "missing required parameter",
+            "missing required attribute",
+            "missing required key",
+            "missing required value",
+            "missing required member",
+            "missing required element",
+            "missing required argument",
+            "required field",
+            "required property",
+            "required parameter",
+            "field required",
+            "missing field",
+            "missing property",
+            "missing parameter",
+            "invalid payload",
+            "payload invalid",
+            "invalid json",
+            "not valid json",
+            "schema validation",
+            "unsupported media type",
+        ],
+    ),
+    (
+        // Limits that say nothing about the rate, and a service that is not the target.
+        Category::Unknown,
+        &["memory limit", "retry limit", "redirect limit", "attempt limit", "schema registry"],
     ),
     (
         Category::RateLimitExceeded,
@@ -18,10 +64,18 @@ const PHRASES: &[(Category, &[&str])] = &[
             "rate exceeded",
             "throttl",
             "too many requests",
-            "quota",
-            "limit exceeded",
+            "quota ",
+            "quotas ",
+            "over limit",
+            "overlimit",
+            "limit reached",
+            "resource exhausted",
+            "resources exhausted",
+            "concurrency limit",
+            "request limit",
             "throughput exceeded",
             "slow down",
+            "slowdown",
         ],
     ),
     (
@@ -33,23 +87,39 @@ const PHRASES: &[(Category, &[&str])] = &[
             "authoris",
             "unauthenticated",
             "authentic",
-            "auth ",
+            "auth error",
+            "auth fail",
+            "auth denied",
+            "auth required",
+            "oauth",
             "forbidden",
             "permission",
             "access denied",
+            "accessdenied",
             "credential",
-            "signature",
+            "invalid signature",
+            "signature invalid",
+            "signature mismatch",
+            "signature does not match",
+            "signature expired",
             "api key",
             "assume role",
             "token expired",
-            "token invalid",
-            "token validation",
-            "token revoked",
             "expired token",
+            "token has expired",
+            "token is expired",
+            "request is expired",
+            "token invalid",
             "invalid token",
+            "token revoked",
             "missing token",
+            "token missing",
+            "token validation",
+            "jwt ",
+            "session expired",
             "invalid client",
             "invalid grant",
+            "unrecognized client",
         ],
     ),
     (
@@ -58,39 +128,64 @@ const PHRASES: &[(Category, &[&str])] = &[
             "timeout",
             "timed out",
             "time out",
+            "time limit",
             "connection",
+            "connectivity",
             "connect ",
+            "conn ",
             "network",
             "socket",
             "unreachable",
             "unavailable",
             "econn",
             "etimedout",
+            "esockettimedout",
             "ehostunreach",
             "enotfound",
+            "eai again",
+            "epipe",
+            "broken pipe",
             "certificate",
+            "handshake",
             "tls ",
+            "ssl ",
             "dns ",
+            "unknown host",
             "no such host",
             "host not found",
             "name resolution",
+            "name or service not known",
             "gateway",
             "server error",
+            "server busy",
+            "internal error",
             "internal failure",
+            "internal exception",
+            "service exception",
+            "upstream",
+            "deadline exceeded",
+            "no healthy",
+            "overload",
+            "down ",
             "try again",
-            "retryable",
+            "5xx ",
         ],
     ),
+    (Category::RateLimitExceeded, &["limit exceeded"]),
     (
         Category::TargetMissing,
         &[
             "not found",
             "notfound",
             "does not exist",
+            "doesn t exist",
             "target missing",
             "no such",
             "non exist",
             "nonexist",
+            "was deleted",
+            "has been deleted",
+            "deleted recently",
         ],
     ),
     (
@@ -98,31 +193,30 @@ const PHRASES: &[(Category, &[&str])] = &[
         &[
             "malformed",
             "schema",
-            "validation",
+            "validation error",
+            "validation fail",
+            "validation exception",
+            "failed validation",
+            "customer validation",
             "bad request",
             "unprocessable",
-            "invalid json",
-            "invalid payload",
             "invalid body",
             "invalid request",
             "invalid input",
+            "invalid execution input",
             "invalid parameter",
             "invalid argument",
             "invalid format",
             "invalid field",
-            "invalid event",
             "invalid message",
-            "invalid data",
-            "missing required",
-            "missing field",
-            "missing property",
-            "missing parameter",
-            "required field",
-            "required property",
-            "required parameter",
             "parse error",
-            "parsing ",
+            "parse exception",
+            "parse failed",
+            "json parse",
+            "json decode",
             "deserializ",
+            "serialization error",
+            "serialization exception",
         ],
     ),
 ];
@@ -133,23 +227,42 @@ pub(super) fn category(text: &str) -> Option<Category> {
     let has = |phrase: &&str| {
         words.match_indices(*phrase).any(|(at, _)| words.get(..at).is_some_and(ends_a_word))
     };
-    PHRASES.iter().find(|(_, phrases)| phrases.iter().any(has)).map(|(category, _)| *category)
+    PHRASES
+        .iter()
+        .find(|(_, phrases)| phrases.iter().any(has))
+        .map(|(category, _)| *category)
+        .filter(|category| *category != Category::Unknown)
 }
 
 fn ends_a_word(before: &str) -> bool {
     before.is_empty() || before.ends_with(' ')
 }
 
-/// Returns the HTTP error status inside an error code, such as `HTTP_503` or `Error503`; `None` without one.
+/// The words of a code that make its number an HTTP status. Numbers of vendors, as in `ORA-503`, have other names.
+const STATUS_NAMES: [&str; 12] = [
+    "http", "https", "status", "response", "api", "rest", "webhook", "gateway", "server", "client",
+    "error", "err",
+];
+
+/// Returns the HTTP error status inside an error code, such as `HTTP_503`, `Error503` or `503_SERVICE_UNAVAILABLE`;
+/// `None` without one.
 pub(super) fn status_in_code(code: &str) -> Option<u16> {
-    code.split(|letter: char| !letter.is_alphanumeric()).find_map(|part| {
+    let first = code.split(|letter: char| !letter.is_alphanumeric()).next();
+    first.and_then(status).or_else(|| named_status(code))
+}
+
+/// Returns the number of a code that also has a name of a status.
+pub(super) fn named_status(code: &str) -> Option<u16> {
+    let words = spaced(code);
+    let is_named = words.split(' ').any(|word| STATUS_NAMES.contains(&word));
+    code.split(|letter: char| !letter.is_alphanumeric()).filter(|_| is_named).find_map(|part| {
         let (name, rest) = part.split_at(part.find(|letter: char| letter.is_ascii_digit())?);
         let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, rest) = rest.split_at(end);
         // Not the digits of an id, such as `a403c`.
-        let is_named = name.is_empty() || name.chars().count() >= 3;
+        let is_separate = name.is_empty() || name.chars().count() >= 3;
         let ends = rest.is_empty() || rest.starts_with(char::is_uppercase);
-        status(digits).filter(|_| is_named && ends)
+        status(digits).filter(|_| is_separate && ends)
     })
 }
 
@@ -214,7 +327,7 @@ mod tests {
     fn phrase_matches_from_the_beginning_of_a_word() {
         assert_eq!(category("unthrottled"), None);
         assert_eq!(category("a throttled call"), Some(Category::RateLimitExceeded));
-        assert_eq!(category("AUTH_FAILED"), Some(Category::AuthenticationRejected));
-        assert_eq!(category("author"), None, "not a whole word");
+        assert_eq!(category("quota exceeded"), Some(Category::RateLimitExceeded));
+        assert_eq!(category("quotation failed"), None, "not a whole word");
     }
 }

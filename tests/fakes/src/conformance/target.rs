@@ -116,6 +116,7 @@ impl<'w, W: TargetSuite> Event<'w, W> {
             maybe_delivered: false,
             attributes: &NO_ATTRIBUTES,
             group: None,
+            event_source: None,
             event_type: None,
             interaction_id: None,
         }
