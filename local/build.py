@@ -23,6 +23,8 @@ from . import entry, processes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The folder of the runs: their logs and packages.
 WORKSPACE = ROOT / ".local"
+# The tools of aws-sam-cli and cargo-lambda.
+SAM_TOOLS = ROOT / ".venv/sam/bin"
 # Lambda's names for the processors.
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 # The functions' names in the template, with their programs.

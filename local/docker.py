@@ -7,9 +7,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
-import sys
 
 from . import build, processes
 
@@ -41,7 +41,7 @@ def bridge_address() -> str:
 
 
 def has_image() -> bool:
-    """Whether the image is on this machine; if not, sam pulls it."""
+    """Returns true if the image is on this machine. Otherwise sam pulls it."""
     return subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode == 0
 
 
@@ -51,8 +51,12 @@ def package(executable: pathlib.Path, program: str, directory: pathlib.Path) -> 
         executable = built_for_the_image(program)
     folder = directory / program
     folder.mkdir()
-    # A link, because a debug build is large.
-    os.link(executable, folder / "bootstrap")
+    try:
+        # A link, because a debug build is large.
+        os.link(executable, folder / "bootstrap")
+    except OSError:
+        # The builds are on another file system.
+        shutil.copy2(executable, folder / "bootstrap")
     return folder
 
 
@@ -65,8 +69,7 @@ def required_glibc(executable: pathlib.Path) -> tuple[int, int]:
 def built_for_the_image(program: str) -> pathlib.Path:
     """Builds a program with cargo-lambda, because this machine's C library is newer than the image's."""
     processes.say(f"building {program} for AWS's image ...")
-    tools = pathlib.Path(sys.executable).parent.parent.parent / "sam/bin"
-    env = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{build.SAM_TOOLS}{os.pathsep}{os.environ['PATH']}"}
     arm = ["--arm64"] if build.architecture() == "arm64" else []
     command = ["cargo", "lambda", "build", "--package", f"genesys-{build.PACKAGES[program]}", "--bin", program, *arm]
     if subprocess.run(command, cwd=build.ROOT, env=env, check=False).returncode:

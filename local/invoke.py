@@ -11,9 +11,7 @@ import functools
 import json
 import os
 import pathlib
-import re
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -30,10 +28,9 @@ FUNCTIONS = {
 EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "arm64": "aws-lambda-rie-arm64"}
 
 
-# The failure codes of an upstream without an answer. The local stack has no faults, so only its address can be wrong.
-UNREACHED = re.compile(
-    r"(LEDGER|GENESYS|TARGET|ARCHIVE|INGEST_QUEUE|INGEST_GENESYS|INGEST_SECRET)_UNAVAILABLE|BREAKER_OPEN"
-)
+# The outcomes of a dead letter that was not handled. The local stack has no faults, so its address must be wrong.
+UNHANDLED = {"deferred", "not_attempted", "returned"}
+SERVER_ERROR = 500
 
 
 def main() -> int:
@@ -48,7 +45,9 @@ def main() -> int:
     with stack.directory("invoke") as directory, stack.running(directory, host) as started:
         with build.running([build.PROGRAMS[function]]) as programs:
             executable = programs.wait(build.PROGRAMS[function])
-        local = started.with_ingest(executable) if function == build.INGEST else started
+        # Without the event source mapping, because it would replay the message that ingest queues.
+        ingests = function == build.INGEST
+        local = started.with_ingest(executable, ReplayEnabled="false") if ingests else started
         processes.say(f"invoking {function} with {arguments.event} ({arguments.through}) ...")
         invocation = Invocation(local, function, local.outputs[output], executable, event)
         answer = through_docker(invocation) if arguments.through == "docker" else through_emulator(invocation)
@@ -68,10 +67,11 @@ def check(answer: Any, member: str, lines: Sequence[Mapping[str, Any]], log: pat
     """Raises StackError if the function failed, or did not reach the local AWS or the stand-in."""
     if not isinstance(answer, dict) or member not in answer:
         raise processes.StackError(f"the function failed{processes.excerpt(log)}")
-    codes = {str(line.get(name)) for line in lines for name in ("failure_code", "problem")}
-    unreached = sorted(filter(UNREACHED.fullmatch, codes))
-    if unreached:
-        raise processes.StackError(f"the function did not reach its upstreams: {', '.join(unreached)}")
+    unhandled = sorted({str(line.get("failure_code")) for line in lines if line.get("outcome") in UNHANDLED})
+    if answer.get("statusCode", 0) >= SERVER_ERROR:
+        unhandled.append(f"status {answer['statusCode']}")
+    if unhandled:
+        raise processes.StackError(f"the function did not reach its upstreams: {', '.join(unhandled)}")
 
 
 def parse() -> argparse.Namespace:
@@ -137,9 +137,17 @@ def through_docker(invocation: Invocation) -> Any:
     template_file.write_text(json.dumps(template))
     event_file.write_bytes(invocation.event)
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    sam = pathlib.Path(sys.executable).parent.parent.parent / "sam/bin/sam"
     command = [
-        *[str(sam), "local", "invoke", function, "--template-file", str(template_file), "--event", str(event_file)],
+        *[
+            str(build.SAM_TOOLS / "sam"),
+            "local",
+            "invoke",
+            function,
+            "--template-file",
+            str(template_file),
+            "--event",
+            str(event_file),
+        ],
         *["--region", aws.REGION, "--parameter-overrides", f"Architecture={build.architecture()}"],
         # A section that no samconfig.toml has: `sam deploy --guided` may have written one for a real account.
         *["--config-env", "genesys-replay-local"],

@@ -43,10 +43,10 @@ class Stack:
         parameters = {**self.parameters, **changes}
         return dataclasses.replace(self, parameters=parameters, outputs=deploy(self.aws, name, parameters))
 
-    def with_ingest(self, executable: pathlib.Path) -> Stack:
-        """Updates the stack: ingest behind a function URL."""
+    def with_ingest(self, executable: pathlib.Path, **changes: str) -> Stack:
+        """Updates the stack: ingest behind a function URL, and other parameters."""
         upload(self.aws, build.INGEST, executable)
-        return self.deploy(STACK_NAME, IngestEndpoint="function-url")
+        return self.deploy(STACK_NAME, IngestEndpoint="function-url", **changes)
 
 
 @contextlib.contextmanager

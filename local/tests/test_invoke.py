@@ -17,17 +17,21 @@ class Invocations(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as log:
             invoke.check(answer, "batchItemFailures", lines, pathlib.Path(log.name))
 
-    def test_answer_without_an_unreached_upstream_is_a_success(self) -> None:
-        self.check({"batchItemFailures": []}, {"message": "dead letter handled", "outcome": "replayed"})
-        self.check({"batchItemFailures": []}, {"failure_code": "PAYLOAD_TRUNCATED"})
-        self.check({"batchItemFailures": [{"itemIdentifier": "m"}]}, {"failure_code": "GROUP_STOPPED"})
+    def test_handled_dead_letters_are_a_success(self) -> None:
+        for outcome in ("replayed", "archived", "duplicate"):
+            self.check({"batchItemFailures": []}, {"message": "dead letter handled", "outcome": outcome})
+        self.check({"batchItemFailures": [], "statusCode": 422}, {"problem": "INGEST_EVENT_EMPTY"})
 
     def test_unreached_upstream_is_an_error(self) -> None:
-        for code in ("LEDGER_UNAVAILABLE", "GENESYS_UNAVAILABLE", "TARGET_UNAVAILABLE", "BREAKER_OPEN"):
+        for outcome, code in (
+            ("deferred", "LEDGER_UNAVAILABLE"),
+            ("deferred", "TARGET_MISCONFIGURED"),
+            ("not_attempted", "BREAKER_OPEN"),
+        ):
             with self.assertRaisesRegex(processes.StackError, f"did not reach its upstreams: {code}"):
-                self.check({"batchItemFailures": []}, {"failure_code": code})
-        with self.assertRaisesRegex(processes.StackError, "INGEST_QUEUE_UNAVAILABLE"):
-            self.check({"batchItemFailures": []}, {"problem": "INGEST_QUEUE_UNAVAILABLE"})
+                self.check({"batchItemFailures": []}, {"failure_code": code, "outcome": outcome})
+        with self.assertRaisesRegex(processes.StackError, "status 503"):
+            self.check({"batchItemFailures": [], "statusCode": 503})
 
     def test_answer_without_the_member_is_an_error(self) -> None:
         for answer in ({"errorType": "x"}, None, "text"):

@@ -159,13 +159,15 @@ impl FailureCode {
     /// Returns true if the function archives such a message without a claim, so that the ledger has no item of it.
     #[must_use]
     pub const fn is_without_claim(self) -> bool {
+        self.is_without_event() || matches!(self, Self::PayloadMalformed)
+    }
+
+    /// Returns true if such a message does not contain an event that could be delivered.
+    #[must_use]
+    pub const fn is_without_event(self) -> bool {
         matches!(
             self,
-            Self::NotAnEvent
-                | Self::NoPayload
-                | Self::PayloadMalformed
-                | Self::PayloadTruncated
-                | Self::PayloadOffloaded
+            Self::NotAnEvent | Self::NoPayload | Self::PayloadTruncated | Self::PayloadOffloaded
         )
     }
 }

@@ -119,12 +119,23 @@ async fn missing_queue_target_is_a_configuration_error() -> TestResult {
     Ok(())
 }
 
-/// Delivers to `target`, whose service is mockito. Returns the failure code in the ledger.
+/// Delivers an event to `target`, whose service is mockito. Returns the failure code in the ledger.
 async fn deliver(
     harness: &ReplayHarness,
     server: &Server,
     target: &str,
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    deliver_record(harness, server, target, Record::dead_letter("m-1", "e-1", "c-1")).await?;
+    harness.aws.attribute(&format!("e-1|{target}"), "FailureCode").await
+}
+
+/// Delivers a dead letter to `target`, whose service is mockito.
+async fn deliver_record(
+    harness: &ReplayHarness,
+    server: &Server,
+    target: &str,
+    record: Record,
+) -> TestResult {
     let mut settings = harness.settings().clone();
     settings.insert("REPLAY_TARGET".to_owned(), target.to_owned());
     let settings = || Settings::from_lookup(|name| settings.get(name).cloned());
@@ -135,9 +146,8 @@ async fn deliver(
     let with_target = app::build(settings()?, &aws)?;
     let mut function = app::build(settings()?, &harness.aws.config())?;
     function.target = with_target.target;
-    let dead_letter = event(&[Record::dead_letter("m-1", "e-1", "c-1")]);
-    Box::pin(invoke(&function, dead_letter)).await??;
-    harness.aws.attribute(&format!("e-1|{target}"), "FailureCode").await
+    Box::pin(invoke(&function, event(&[record]))).await??;
+    Ok(())
 }
 
 #[tokio::test]
@@ -398,6 +408,35 @@ async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResul
             .create_async()
             .await;
         assert_eq!(deliver(&harness, &server, target).await?.as_deref(), code, "{answer}");
+        put.assert_async().await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn bus_target_gets_the_source_of_a_scheduled_event() -> TestResult {
+    let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
+    for (given, sent) in [("my.app", "my.app"), ("aws.ec2", "genesys-replay")] {
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
+        let _described = described(&mut server, 200, &format!(r#"{{"Arn":"{target}"}}"#)).await;
+        let put = server
+            .mock("POST", "/")
+            .match_header("x-amz-target", "AWSEvents.PutEvents")
+            .match_body(Matcher::AllOf(vec![
+                Matcher::Regex(format!(r#""Source":"{sent}""#)),
+                Matcher::Regex(r#""DetailType":"Order Event""#.to_owned()),
+            ]))
+            .with_body(r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#)
+            .expect(1)
+            .create_async()
+            .await;
+        let entry = json!({
+            "Source": given, "DetailType": "Order Event", "Detail": "{}", "EventBusName": target,
+        });
+        let record = Record::new("m-1", &json!({ "Entries": [entry] }).to_string())
+            .with("TARGET_ARN", "arn:aws:scheduler:::aws-sdk:eventbridge:putEvents")
+            .with("EXECUTION_ID", "x-1");
+        deliver_record(&harness, &server, target, record).await?;
         put.assert_async().await;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use genesys_replay::clock::{Clock, SystemClock};
 use genesys_test_support::{LocalAws, Record, ReplayHarness, TestResult};
 use serde_json::{Value, json};
 
@@ -158,15 +159,23 @@ async fn report_counts_archived_events_without_a_ledger_item() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
+    let sent_now = |mut record: Record| {
+        let now = SystemClock.now().as_millis().to_string();
+        record.0["attributes"]["SentTimestamp"] = json!(now);
+        record
+    };
     let malformed = |number: u32| {
-        Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1")
+        let id = number.to_string();
+        sent_now(Record::dead_letter(&format!("m-{id}"), &format!("e-{id}"), "c-1"))
             .with("ERROR_CODE", "INVALID_JSON")
     };
     let records = [
         malformed(1),
         malformed(2),
-        Record::new("m-3", "<html>"),
+        sent_now(Record::new("m-3", "<html>")),
         Record::dead_letter("m-4", "e-4", "c-1"),
+        // Archived before the retention of the ledger, as far as its key shows.
+        Record::new("m-5", "<html>"),
     ];
     assert!(harness.deliver(&records).await?.is_empty());
     let (report, _) = report_of(&harness).await?;

@@ -33,7 +33,9 @@ async fn failed_entry_of_a_batch_is_sent_never_or_perhaps() -> TestResult {
             "InvalidParameterValue",
             true,
             "Message must be shorter than 262144 bytes.",
-            Ok("does not accept a message of 4 bytes"),
+            Ok(
+                "does not accept a message of 4 bytes; its limit (MaximumMessageSize) is 262144 bytes",
+            ),
         ),
         ("KmsThrottled", true, "Rate exceeded", Ok("SQS answered KmsThrottled")),
         ("InternalError", false, "", Err("may be stored: SQS answered InternalError")),
@@ -58,7 +60,7 @@ async fn failed_entry_of_a_batch_is_sent_never_or_perhaps() -> TestResult {
 }
 
 #[tokio::test]
-async fn message_above_the_limit_of_the_queue_is_refused_without_a_call() -> TestResult {
+async fn message_above_the_queues_limit_is_refused_without_a_call() -> TestResult {
     let mut server = Server::new_async().await;
     let never = server.mock("POST", Matcher::Any).expect(0).create_async().await;
     let client = Client::new(&aws_at(&server.url()));

@@ -227,6 +227,13 @@ pub fn attribute(attribute: &TypedAttribute) -> Result<MessageAttributeValue, Bu
     .build()
 }
 
+/// Returns the limit in SQS's error text about a message that is too long; `None` for any other text.
+fn limit_in(says: &str) -> Option<Option<usize>> {
+    let (_, limit) = says.split_once(TOO_LONG_MESSAGE)?;
+    let limit = limit.trim_start().split(|letter: char| !letter.is_ascii_digit()).next();
+    Some(limit.and_then(|limit| limit.parse().ok()))
+}
+
 /// The maximum length of an answer's text that is shown, in characters.
 const MAX_SHOWN_CHARS: usize = 200;
 
@@ -239,8 +246,8 @@ fn failed_entry(entry: &BatchResultErrorEntry, bytes: usize) -> PutError {
     if !entry.sender_fault() {
         return unanswered(reason);
     }
-    if says.contains(TOO_LONG_MESSAGE) {
-        return PutError::TooLong { bytes, limit: None };
+    if let Some(limit) = limit_in(says) {
+        return PutError::TooLong { bytes, limit };
     }
     if code.to_ascii_lowercase().contains("throttl") {
         return unavailable(reason);
@@ -259,8 +266,8 @@ fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> Se
             // The error's message may quote the sent message.
             let code = refusal.err().code().unwrap_or("an error without a code");
             let says = refusal.err().message().unwrap_or_default();
-            if says.contains(TOO_LONG_MESSAGE) {
-                return SendFailure::Refused(PutError::TooLong { bytes, limit: None });
+            if let Some(limit) = limit_in(says) {
+                return SendFailure::Refused(PutError::TooLong { bytes, limit });
             }
             let reason = format!("SQS answered {code}");
             match refusal.raw().status().as_u16() {

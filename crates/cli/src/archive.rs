@@ -6,6 +6,7 @@ use std::future::Future;
 
 use futures_util::Stream;
 use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
 
 use crate::pages::entries;
 
@@ -20,6 +21,16 @@ pub struct ArchivedObject {
     pub size: u64,
     /// Changes with the content.
     pub etag: String,
+}
+
+impl ArchivedObject {
+    /// Returns true if the key shows that the event was first seen before `since`. The object need not be read then.
+    pub(crate) fn is_older(&self, since: Timestamp) -> bool {
+        let name = self.key.strip_suffix(".json").unwrap_or_default();
+        let seen = name.rsplit('-').next().unwrap_or_default();
+        let since = since.compact();
+        seen.len() == since.len() && seen.ends_with('Z') && *seen < *since
+    }
 }
 
 /// One page of an archive's listing.

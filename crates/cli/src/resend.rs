@@ -16,7 +16,7 @@ const MAX_ATTRIBUTES: usize = 10;
 pub(crate) struct TooManyAttributes(pub(crate) usize);
 
 /// Returns a message with this body and these attributes. SQS rejects empty attributes, so they are left out. On a FIFO
-/// queue, the message is in the group of its interaction, and `identity` distinguishes it from other messages.
+/// queue, the message is in its own group or that of its interaction, and `identity` distinguishes it from other messages.
 pub(crate) fn new_message(
     message: &Message,
     identity: &str,
@@ -37,7 +37,7 @@ pub(crate) fn new_message(
     Ok(NewMessage {
         body: message.body.clone(),
         attributes,
-        group: interaction.unwrap_or_else(|| deduplication.clone()),
+        group: message.group.clone().or(interaction).unwrap_or_else(|| deduplication.clone()),
         deduplication,
     })
 }

@@ -1,7 +1,7 @@
 //! The setting `INGEST_BASE_PATH`: the path in front of the paths of ingest.
 
-/// A path such as `/hooks` that a custom domain, a stage of an HTTP API or a reverse proxy puts in front of the paths of
-/// ingest. Without a base path it is empty.
+/// A path such as `/hooks`: a custom domain, a stage of an HTTP API or a reverse proxy puts it in front of the paths of
+/// ingest. Empty without a base path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BasePath(String);
 
@@ -16,7 +16,7 @@ impl BasePath {
         }
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let is_segment = |segment: &str| {
-            !segment.is_empty() && segment.bytes().all(is_safe) && !matches!(segment, "." | "..")
+            !segment.is_empty() && !segment.starts_with('.') && segment.bytes().all(is_safe)
         };
         path.strip_prefix('/')?.split('/').all(is_segment).then(|| Self(path.to_owned()))
     }
@@ -48,7 +48,8 @@ mod tests {
             let found = BasePath::parse(text).map(|base| base.forms_of("/health"));
             assert_eq!(found.as_deref().unwrap_or_default(), forms, "{text}");
         }
-        for text in ["hooks", "//", "/a//b", "/a b", "/{id}", "/*rest", "/..", "/a?b", "/é"] {
+        for text in ["hooks", "//", "/a//b", "/a b", "/{id}", "/*rest", "/..", "/.a", "/a?b", "/é"]
+        {
             assert_eq!(BasePath::parse(text), None, "{text}");
         }
     }

@@ -103,6 +103,7 @@ async fn diagnose_record_has_its_members_in_the_documented_order() -> TestResult
             "receiveCount": 1,
             "errorCode": "THROTTLING",
             "nextStep": "REPLAY",
+            "errorMessage": null,
         })
     );
     Ok(())

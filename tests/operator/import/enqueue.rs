@@ -7,7 +7,9 @@ use genesys_fakes::MemorySender;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
+use genesys_replay::queue::{
+    MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
+};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::import::{
     ImportError, ImportItem, ImportOptions, ImportSummary, NoCursor, SourceEntry, import,
@@ -16,7 +18,12 @@ use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
 fn options() -> ImportOptions {
-    ImportOptions { target_arn: None, target: ReplayTarget::Fixed(Destination::None), since: None }
+    ImportOptions {
+        target_arn: None,
+        target: ReplayTarget::Fixed(Destination::None),
+        since: None,
+        max_message_bytes: MAX_MESSAGE_BYTES,
+    }
 }
 
 /// Streams this many events. Ctrl-C is pressed at the request for the event with this number.
@@ -163,5 +170,19 @@ async fn import_stops_between_two_calls_on_ctrl_c() -> TestResult {
     assert!(imported.stopped);
     assert_eq!(queue.calls(), [10]);
     assert_eq!(imported.queued, 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn event_above_the_limit_of_the_queue_is_refused_in_a_dry_run() -> TestResult {
+    let stop = CancellationToken::new();
+    let options = ImportOptions { max_message_bytes: 100, ..options() };
+    let nowhere: Option<&MemorySender> = None;
+    let (imported, ended) =
+        import(events(2, None), nowhere, &options, &mut NoCursor, &Silent, &stop).await;
+    ended?;
+    assert_eq!(imported.refused, 2);
+    let refusal = imported.refusals.first().ok_or("nothing is named")?;
+    assert!(refusal.why.contains("the queue accepts 100 (MaximumMessageSize)"), "{refusal:?}");
     Ok(())
 }

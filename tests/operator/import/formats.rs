@@ -100,7 +100,7 @@ async fn import_of_a_diagnosis_replays_its_events_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn imported_payload_of_any_shape_is_delivered_and_archived_whole() -> TestResult {
+async fn imported_payload_of_any_shape_is_delivered_and_archived() -> TestResult {
     let mut office = Office::open().await?;
     let bucket = office.world.aws.create_bucket().await?;
     office.world.set("ARCHIVE_BUCKET", &bucket);

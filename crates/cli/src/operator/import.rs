@@ -38,6 +38,8 @@ pub struct ImportOptions {
     pub target_arn: Option<String>,
     /// The target of the function's deliveries.
     pub target: ReplayTarget,
+    /// The maximum size of a message with its attributes, in bytes.
+    pub max_message_bytes: usize,
     /// Only events that failed at this time or later, and events without a time.
     pub since: Option<Timestamp>,
 }
@@ -121,7 +123,7 @@ pub async fn import(
     (work.imported, ended)
 }
 
-/// A message for the queue, with its place in the source and the id of its event.
+/// A message for the queue, with its place in the source and its id in the cursor.
 struct Queueable {
     place: String,
     id: String,
@@ -172,6 +174,7 @@ impl<I: MessageSender> Importer<'_, I> {
         self.progress.advance(1);
         let SourceEntry { place, item } = found;
         let (arn, target) = (self.options.target_arn.as_deref(), &self.options.target);
+        let max_bytes = self.options.max_message_bytes;
         let from_archive = matches!(item, ImportItem::Archived(_));
         let made = match item {
             ImportItem::Failed(text) => FailedEvent::read(&text)
@@ -181,11 +184,12 @@ impl<I: MessageSender> Importer<'_, I> {
             ImportItem::Unusable(why) => Err(why),
         };
         match made {
-            Ok(made) if !self.seen.insert(made.id.clone()) => self.imported.duplicates += 1,
-            Ok(made) if made.at < self.options.since && made.at.is_some() => {
-                self.imported.older += 1;
+            Ok(made) if made.message.size() > max_bytes => {
+                self.refuse(place, &Unusable::TooLong(made.message.size(), max_bytes));
             }
-            Ok(made) if self.cursor.has(&made.id) => self.imported.imported_before += 1,
+            Ok(made) if !self.seen.insert(made.identity.clone()) => self.imported.duplicates += 1,
+            Ok(made) if self.is_older(made.at) => self.imported.older += 1,
+            Ok(made) if self.cursor.has(&made.cursor_id()) => self.imported.imported_before += 1,
             Ok(made) => {
                 let is_undated = self.options.since.is_some() && made.at.is_none();
                 self.imported.without_time += u64::from(is_undated);
@@ -197,12 +201,16 @@ impl<I: MessageSender> Importer<'_, I> {
                 self.imported.without_target += u64::from(!made.has_target);
                 self.imported.from_archive += u64::from(from_archive);
                 if self.queue.is_some() {
-                    let (id, message) = (made.id, made.message);
-                    self.batch.push(Queueable { place, id, message });
+                    let id = made.cursor_id();
+                    self.batch.push(Queueable { place, id, message: made.message });
                 }
             }
             Err(why) => self.refuse(place, &why),
         }
+    }
+
+    fn is_older(&self, at: Option<Timestamp>) -> bool {
+        at.zip(self.options.since).is_some_and(|(at, since)| at < since)
     }
 
     fn refuse(&mut self, place: String, why: &Unusable) {

@@ -30,6 +30,9 @@ pub struct ReportScope {
     pub segments: u32,
     /// Only events count that were first seen, or whose work ended, at this time or later.
     pub since: Option<Timestamp>,
+    /// The retention of finished ledger items. Archived events without an item count only within this time, because the
+    /// delivered events of an earlier time have no item any more.
+    pub remember: Duration,
     pub now: Timestamp,
 }
 
@@ -92,7 +95,9 @@ pub async fn report(
     let mut unclaimed = None;
     if let Some((archive, prefix)) = archive {
         progress.begin("reading archived events", None);
-        let read = UnclaimedEvents::read(archive, prefix, scope.since, progress).await;
+        let remembered = scope.now.minus(scope.remember);
+        let since = scope.since.map_or(remembered, |since| since.max(remembered));
+        let read = UnclaimedEvents::read(archive, prefix, since, progress).await;
         progress.end();
         unclaimed = read
             .map_err(|error| {

@@ -12,7 +12,7 @@ use genesys_replay_cli::operator::import::ImportCursor;
 
 use crate::exit::UserError;
 
-/// The begin of the file. The source follows, for people.
+/// The first part of the file. The source follows, for people.
 const HEAD: &str = "genesys-replay import cursor 1: ";
 
 /// The length of an event's line without its end: 16 digits of the SHA-256 of its id.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_off_line_of_a_cursor_is_ignored_and_a_foreign_file_refused() -> anyhow::Result<()> {
+    fn cursor_ignores_a_cut_off_line_and_refuses_another_file() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let mut cursor = CursorFile::read(folder.path(), "s".to_owned(), true)?.open()?;
         cursor.advance(&["e-1".to_owned()])?;

@@ -41,6 +41,8 @@ pub struct MessageFinding<'m> {
     /// The recorded error code of the first failure.
     pub error_code: Option<String>,
     pub next_step: &'static str,
+    /// The recorded error message of the first failure.
+    pub error_message: Option<String>,
     /// `base64` if the payload is the base64 form of a binary payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_encoding: Option<&'static str>,
@@ -64,10 +66,9 @@ impl<'m> MessageFinding<'m> {
         let at = happened(classified);
         let prediction = classified.predict(rules, record.map(Record::state).as_ref(), now);
         let recorded = record.and_then(|record| record.failure_code.as_deref());
-        let error_code = match classified.event() {
-            Some(event) => event.failure.error_code.clone(),
-            None => original_failure(message).error_code,
-        };
+        let failure = classified
+            .event()
+            .map_or_else(|| original_failure(message), |event| event.failure.clone());
         Self {
             timestamp: at.map(|at| at.to_string()),
             interaction_id: classified.interaction(),
@@ -82,8 +83,9 @@ impl<'m> MessageFinding<'m> {
             ledger_status: record.and_then(|record| record.status).map(Status::as_str),
             attempts: record.map_or(0, |record| record.attempts),
             receive_count: message.receive_count,
-            error_code,
+            error_code: failure.error_code,
             next_step: prediction.step.as_str(),
+            error_message: failure.error_message,
             payload_encoding: message.is_base64().then_some("base64"),
             sent_at: message.sent_at,
             at,

@@ -6,7 +6,8 @@ use std::io;
 ///
 /// The ledger recognises a repeated event only until its item expires. A cursor has no such limit.
 pub trait ImportCursor {
-    /// Returns true if an earlier import put the event with this id on the queue.
+    /// Returns true if an earlier import put the event with this id on the queue. The id stands for event, target and
+    /// payload.
     fn has(&self, id: &str) -> bool;
 
     /// Stores that these events are on the queue.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Category, FailureCode};
 use serde_json::value::RawValue;
@@ -31,12 +33,13 @@ pub enum Unusable {
     #[error("the payload is missing")]
     NoPayload,
     /// The payload cannot be delivered unchanged.
-    #[error("the payload is binary, or a text that is not JSON")]
+    #[error("the payload is binary: base64, or declared as such")]
     Binary,
     #[error("the payload has characters that SQS rejects")]
     NotQueueable,
-    #[error("the message would have {0} bytes, and SQS accepts 1 MiB (1048576 bytes)")]
-    TooLong(usize),
+    /// The size of the message and the limit of the queue, in bytes.
+    #[error("the message would have {0} bytes, and the queue accepts {1} (MaximumMessageSize)")]
+    TooLong(usize, usize),
     #[error(
         "with the event's id, the message has more than 10 attributes, which SQS does not accept: remove one that the target does not need"
     )]
@@ -98,13 +101,12 @@ impl FailedEvent {
         };
         // A record of a diagnosis. Its failure code is the function's, not that of the first failure.
         let code = event.failure_code.as_deref().and_then(FailureCode::parse);
-        let is_event =
-            |code: &FailureCode| !code.is_without_claim() || *code == FailureCode::PayloadMalformed;
         Ok(Self {
+            failure_reason: text(&["errorMessage"]),
             failure_code: text(&["errorCode"])
                 .or_else(|| known_category(text(&["failureCategory"])?)),
             target_arn: text(&["replayEndpoint"]).filter(|target| target.starts_with("arn:")),
-            payload: match code.filter(|code| !is_event(code)) {
+            payload: match code.filter(|code| code.is_without_event()) {
                 Some(code) => Err(Unusable::NotReplayable(code)),
                 None if binary => Err(Unusable::Binary),
                 None => whole_text(payload),
@@ -151,9 +153,9 @@ fn payload(raw: &str) -> Result<String, Unusable> {
     if text.trim().is_empty() {
         return Err(Unusable::NoPayload);
     }
-    let is_json = text.trim_start().starts_with(['{', '['])
-        && serde_json::from_str::<&RawValue>(&text).is_ok();
-    is_json.then_some(text).ok_or(Unusable::Binary)
+    // Base64 of binary data has these characters, and few texts of a length that is divisible by four.
+    let is_base64 = text.contains(['=', '+', '/']) && BASE64_STANDARD.decode(&text).is_ok();
+    (!is_base64).then_some(text).ok_or(Unusable::Binary)
 }
 
 #[cfg(test)]
@@ -191,6 +193,10 @@ mod tests {
             (r#"{"payload":{"b": 1.0,  "a":"\u00e9"}}"#, r#"{"b": 1.0,  "a":"\u00e9"}"#),
             (r#"{"payload":"{\"b\": 1.0}"}"#, r#"{"b": 1.0}"#),
             (r#"{"payload":[1, 2]}"#, "[1, 2]"),
+            (r#"{"payload":"\ufeff{\"a\":1}"}"#, "\u{feff}{\"a\":1}"),
+            (r#"{"payload":"<order/>"}"#, "<order/>"),
+            (r#"{"payload":"7"}"#, "7"),
+            (r#"{"payload":"ping"}"#, "ping"),
         ] {
             assert_eq!(payload_of(text).as_deref(), Ok(expected), "{text}");
         }

@@ -1,5 +1,6 @@
 //! Reads failed events from a text: a JSON array, an object with `entities`, or JSON lines.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
 use serde::Deserialize;
@@ -20,6 +21,9 @@ const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 /// Some programs begin a file with these bytes.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// The first bytes of a text in UTF-16, as PowerShell writes it.
+const UTF_16_MARKS: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
+
 /// The maximum number of lines, so that an input without an end ends with an error.
 const MAX_LINES: u64 = 10_000_000;
 
@@ -29,6 +33,23 @@ const MAX_LINES: u64 = 10_000_000;
 struct EventPage<'t> {
     #[serde(borrow, alias = "Messages", alias = "Records", alias = "records")]
     entities: Vec<&'t RawValue>,
+}
+
+/// The members that only a single event has.
+const PAYLOADS: [&str; 4] = ["payload", "original_payload", "originalPayload", "replayPayload"];
+
+/// Returns the events of a list; `None` for any other text. An event may have a member with the name of a list.
+fn page(text: &str) -> Option<Vec<&RawValue>> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text).ok();
+    }
+    let EventPage { entities } = serde_json::from_str(text).ok()?;
+    (!has_payload(text)).then_some(entities)
+}
+
+fn has_payload(text: &str) -> bool {
+    let members: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(text).ok();
+    members.is_some_and(|members| PAYLOADS.iter().any(|name| members.contains_key(*name)))
 }
 
 /// Passes all entries of a text to `found`, until `found` returns `false`.
@@ -48,7 +69,13 @@ pub fn read_all(
         if number > MAX_LINES {
             return Err(invalid(format!("it has more than {MAX_LINES} lines; import it in parts")));
         }
-        if is_first && line.starts_with(BYTE_ORDER_MARK) {
+        if is_first && UTF_16_MARKS.iter().any(|mark| line.starts_with(mark)) {
+            return Err(invalid(
+                "it is UTF-16: convert it with iconv -f UTF-16 -t UTF-8".to_owned(),
+            ));
+        }
+        // Also in the middle, where two files were joined.
+        if line.starts_with(BYTE_ORDER_MARK) {
             line.drain(..BYTE_ORDER_MARK.len());
         }
         let begun = line.trim_ascii();
@@ -80,8 +107,8 @@ fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> boo
         _ if line.len() > MAX_LINE_BYTES => foreign("too long for a failed event"),
         Err(_) => foreign("not UTF-8 text"),
         Ok(text) => {
-            if let Ok(EventPage { entities }) = serde_json::from_str(text) {
-                return pass_all(&entities, &format!("{place}, event"), found);
+            if let Some(entities) = page(text) {
+                return pass_all(1, &entities, &format!("{place}, event"), found);
             }
             match serde_json::from_str::<&RawValue>(text) {
                 Ok(_) => item(text),
@@ -94,15 +121,20 @@ fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> boo
 }
 
 /// Passes on the events of a list. Returns `false` if `found` did.
-fn pass_all(events: &[&RawValue], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
-    (1_u64..).zip(events).all(|(number, event)| {
+fn pass_all(
+    first: u64,
+    events: &[&RawValue],
+    place: &str,
+    found: &mut dyn FnMut(SourceEntry) -> bool,
+) -> bool {
+    (first..).zip(events).all(|(number, event)| {
         found(SourceEntry { place: format!("{place} {number}"), item: item(event.get()) })
     })
 }
 
 /// Returns one event of a list: a message of a queue, an archived dead letter, or a failed event.
 fn item(text: &str) -> ImportItem {
-    if let Some(message) = queue_message::read(text) {
+    if let Some(message) = queue_message::read(text).filter(|_| !has_payload(text)) {
         return message.map_or_else(ImportItem::Unusable, |it| ImportItem::Message(Box::new(it)));
     }
     Document::read(text.as_bytes()).map_or_else(
@@ -133,17 +165,16 @@ fn read_document(
         )));
     }
     let text = std::str::from_utf8(&document).map_err(|error| invalid(error.to_string()))?;
-    let events: Vec<&RawValue> = if text.trim_start().starts_with('[') {
-        serde_json::from_str(text)
-    } else {
-        serde_json::from_str(text).map(|EventPage { entities }| entities)
+    let mut first = 1;
+    // Several documents, because a receive call returns at most ten messages and its outputs are appended to one file.
+    for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let document = document.map_err(|error| invalid(format!("not JSON: {error}")))?;
+        let events = page(document.get()).unwrap_or_else(|| vec![document]);
+        if !pass_all(first, &events, "event", found) {
+            break;
+        }
+        first += u64::try_from(events.len()).unwrap_or(u64::MAX);
     }
-    .or_else(|error| match serde_json::from_str::<&RawValue>(text) {
-        // One failed event, written over many lines.
-        Ok(one) if one.get().starts_with('{') => Ok(vec![one]),
-        Ok(_) | Err(_) => Err(invalid(format!("not JSON: {error}"))),
-    })?;
-    pass_all(&events, "event", found);
     Ok(())
 }
 
@@ -206,6 +237,29 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes()), [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn appended_dumps_are_read_one_after_another() {
+        let dump = |id: &str| {
+            format!("{{\n  \"Messages\": [{{\"MessageId\":\"{id}\",\"Body\":\"b\"}}]\n}}\n")
+        };
+        let both = dump("m-1") + &dump("m-2");
+        assert_eq!(read(both.as_bytes()), ["event 1: m-1", "event 2: m-2"]);
+        let joined = "{\"id\":1}\n\u{feff}{\"id\":2}\n";
+        assert_eq!(read(joined.as_bytes()), ["line 1: {\"id\":1}", "line 2: {\"id\":2}"]);
+    }
+
+    #[test]
+    fn failed_event_with_the_name_of_a_list_is_one_event() {
+        let event = r#"{"id":1,"payload":{"a":1},"records":[],"messageId":"m","body":"b"}"#;
+        assert_eq!(read(event.as_bytes()), [format!("line 1: {event}")]);
+    }
+
+    #[test]
+    fn text_in_utf_16_is_refused_with_its_conversion() {
+        let said = read(b"\xff\xfe{\x00}\x00");
+        assert!(said.iter().any(|line| line.contains("iconv")), "{said:?}");
     }
 
     #[test]

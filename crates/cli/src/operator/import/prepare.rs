@@ -7,7 +7,7 @@ use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::{Category, OriginalFailure};
 use genesys_replay::message::{Message, MessageId, imported, ingested, resent};
-use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage, takes};
+use genesys_replay::queue::{NewMessage, takes};
 
 use super::event::{FailedEvent, Unusable};
 use crate::operator::classified_message::ClassifiedMessage;
@@ -22,8 +22,9 @@ const MAX_TRACE_BYTES: usize = 16 * 1024;
 /// A message that is ready for the queue, and the function's classification of it.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedMessage {
-    /// The event's id; the same in every import.
-    pub(super) id: String,
+    /// The identity of the event at its target, as the ledger has it; the same in every import. Two reports on different
+    /// deliveries have different identities.
+    pub(super) identity: String,
     /// The time of the failure, if the source names one.
     pub(super) at: Option<Timestamp>,
     pub(super) message: NewMessage,
@@ -31,6 +32,13 @@ pub(super) struct PreparedMessage {
     pub(super) category: Category,
     /// True if the function has a target for the event.
     pub(super) has_target: bool,
+}
+
+impl PreparedMessage {
+    /// Returns the event's id in a cursor. A repaired payload is another event there, and the ledger decides about it.
+    pub(super) fn cursor_id(&self) -> String {
+        format!("{} {}", self.identity, digest::short(&self.message.body))
+    }
 }
 
 /// Puts a failed event into a message. `raw` is the event's original text.
@@ -97,15 +105,48 @@ fn restored(message: Message, target_arn: Option<&str>) -> Result<Message, Unusa
     if message.is_base64() {
         return Err(Unusable::Binary);
     }
-    let mut restored = Message { typed: message.typed, ..imported_message(message.body)? };
-    restored.attributes = message.attributes;
+    if let Some(arn) = target_arn {
+        return retargeted(message, arn);
+    }
+    let moved_id = message.moved_from().map(|_| message.id.to_string());
+    let mut restored = imported_message(message.body)?;
+    (restored.attributes, restored.typed) = (message.attributes, message.typed);
+    restored.group = message.group;
     restored.attributes.retain(|name, value| {
         name != resent::PLAN && name != resent::EVENT_ID && !value.is_empty()
     });
-    if let Some(arn) = target_arn {
-        restored.attributes.insert("TARGET_ARN".to_owned(), arn.to_owned());
+    if let Some(id) = moved_id {
+        restored.attributes.entry(resent::MESSAGE_ID.to_owned()).or_insert(id);
     }
     Ok(restored)
+}
+
+/// Returns the event of an earlier message for another target. The envelope around the event is left out, because only
+/// its sender's parser would remove it.
+fn retargeted(message: Message, arn: &str) -> Result<Message, Unusable> {
+    let ParsedMessage::DeadLetter(dead_letter) = parse(&message) else {
+        // Any payload is accepted with a target, except for a message that says that it has none.
+        let mut restored = restored(message, None)?;
+        restored.attributes.insert("TARGET_ARN".to_owned(), arn.to_owned());
+        return Ok(restored);
+    };
+    let failure = &dead_letter.failure;
+    let attributes = [
+        (ingested::ORIGIN, Some(imported::IMPORT.to_owned())),
+        ("ERROR_CODE", failure.error_code.clone()),
+        // Text of the target's own code is not evidence.
+        ("ERROR_MESSAGE", failure.error_message.clone().filter(|_| !failure.is_targets_text)),
+        ("RULE_ARN", failure.rule_arn.clone()),
+        ("TARGET_ARN", Some(arn.to_owned())),
+        (imported::EVENT_TYPE, dead_letter.event_type.clone()),
+        (imported::STACK_TRACE, failure.stack_trace.clone()),
+    ];
+    let mut retargeted = imported_message(dead_letter.payload.into_owned())?;
+    retargeted.group.clone_from(&message.group);
+    for (name, value) in attributes {
+        retargeted.attributes.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    Ok(retargeted)
 }
 
 fn imported_message(body: String) -> Result<Message, Unusable> {
@@ -121,11 +162,13 @@ fn finish(
     let key = EventId::new(id.as_str())
         .map_or_else(|| digest::hexadecimal(&id), |usable| usable.as_str().to_owned());
     message.attributes.insert(resent::EVENT_ID.to_owned(), key);
-    let prepared = new_message(&message, &id).map_err(|_| Unusable::TooManyAttributes)?;
     if !takes(&message.body) || !message.attributes.values().all(|value| takes(value)) {
         return Err(Unusable::NotQueueable);
     }
     let letter = ClassifiedMessage::of(&message, target);
+    let report = letter.event().and_then(|event| event.report.as_ref()?.delivery_id.clone());
+    let identity = format!("{} {}", letter.key, report.unwrap_or_default());
+    let prepared = new_message(&message, &identity).map_err(|_| Unusable::TooManyAttributes)?;
     if let Some(why) = letter.unreplayable_reason() {
         return Err(match why {
             UnreplayableReason::UnknownShape | UnreplayableReason::NotJson => {
@@ -141,12 +184,8 @@ fn finish(
             | UnreplayableReason::Encrypted => Unusable::UnreplayableReason(why),
         });
     }
-    let bytes = prepared.size();
-    if bytes > MAX_MESSAGE_BYTES {
-        return Err(Unusable::TooLong(bytes));
-    }
     Ok(PreparedMessage {
-        id,
+        identity,
         at,
         category: letter.category,
         has_target: letter.destination != Destination::Missing,
@@ -170,6 +209,7 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
     }
     let lines = trace.unwrap_or_default().lines();
     let found = lines
+        .filter(|line| !is_frame(line.trim()))
         .map(|line| clean(line.trim(), MAX_REASON_BYTES))
         .map(|line| (category(&line), line))
         .find(|(found, _)| *found != Category::Unknown);
@@ -179,6 +219,13 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
     let both = reason.map(|reason| format!("{line} ({reason})"));
     // Drop the reason if it changes the category of the line.
     Some(both.filter(|both| category(both) == meant).unwrap_or(line))
+}
+
+/// Returns true for a line of a stack trace that names a place in the code. Its names and numbers are not evidence.
+fn is_frame(line: &str) -> bool {
+    ["at ", "File \"", "from ", "in ", "...", "goroutine ", "/"]
+        .iter()
+        .any(|begin| line.starts_with(begin))
 }
 
 /// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.
@@ -195,6 +242,7 @@ mod tests {
     use super::*;
     use genesys_replay::destination::AllowedTargets;
     use genesys_replay::failure::FailureCode;
+    use genesys_replay::message::SOURCE_QUEUE;
 
     const NOWHERE: ReplayTarget = ReplayTarget::Fixed(Destination::None);
 
@@ -238,6 +286,11 @@ mod tests {
                 "it failed",
                 r#""failure_reason":"it failed","stack_trace":"at a\nat b""#,
             ),
+            (
+                Category::Unknown,
+                "it failed",
+                r#""failure_reason":"it failed","stack_trace":"Boom: x\n\tat a.Sync.run(Sync.java:400)\n at timeout""#,
+            ),
             (Category::Unknown, "", r#""failure_code":"ODD""#),
         ] {
             let text = format!(r#"{{"id":"e-1","payload":{{"interactionId":"c-1"}},{failure}}}"#);
@@ -254,8 +307,8 @@ mod tests {
         let one = prepared(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
         let same = prepared(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
         let other = prepared(r#"{"payload":{"interactionId":"c-2"}}"#, None)?;
-        assert_eq!(one.id, same.id);
-        assert_ne!(one.id, other.id);
+        assert_eq!(one.identity, same.identity);
+        assert_ne!(one.identity, other.identity);
         Ok(())
     }
 
@@ -282,11 +335,6 @@ mod tests {
 
     #[test]
     fn event_is_refused_when_sqs_would_reject_its_message() {
-        let long = format!(
-            r#"{{"payload":{{"interactionId":"c-1","a":"{}"}}}}"#,
-            "x".repeat(MAX_MESSAGE_BYTES)
-        );
-        assert!(matches!(prepared(&long, None), Err(Unusable::TooLong(_))));
         let odd = "{\"payload\":{\"interactionId\":\"c-1\",\"a\":\"\u{ffff}\"}}";
         assert_eq!(prepared(odd, None).err(), Some(Unusable::NotQueueable));
     }
@@ -310,7 +358,7 @@ mod tests {
             let text = format!(r#"{{"id":"e-1","failure_code":"TIMEOUT","payload":{payload}}}"#);
             let made = prepared(&text, None)?;
             assert_eq!(made.message.body, payload);
-            assert_eq!(made.id, "e-1", "the failure's id");
+            assert_eq!(made.identity, "e-1|none ", "the failure's id");
             assert!(made.has_target);
         }
         let record = r#"{"id":"e-1","payload":{"failedMessages":[],"busArn":"b"}}"#;
@@ -345,7 +393,7 @@ mod tests {
             )
         };
         let made = prepared(&record(r#","failureCode":"EXHAUSTED","errorCode":"TIMEOUT""#), None)?;
-        assert_eq!((&*made.message.body, &*made.id), ("not json", "e-1"));
+        assert_eq!((&*made.message.body, &*made.identity), ("not json", "e-1|none "));
         assert_eq!(made.category, Category::EndpointUnreachable);
         assert_eq!(attribute(&made, "TARGET_ARN").as_deref(), Some(queue));
         let by_category = prepared(&record(r#","failureCode":"EXHAUSTED""#), None)?;
@@ -367,13 +415,72 @@ mod tests {
             ("trace", "Binary".to_owned(), None, Some(vec![0, 255])),
         ]);
         let made = prepare_message(message.clone(), None, &NOWHERE)?;
-        assert_eq!(made.id, "m-7", "its event has no id");
+        assert_eq!(made.identity, "m-7|none ", "its event has no id");
         let names: Vec<&str> = made.message.attributes.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["RULE_ARN", resent::EVENT_ID, "trace"]);
         message.body = r#"{"id":"e-1","detail-type":"t","source":"s","detail":{}}"#.to_owned();
-        assert_eq!(prepare_message(message, None, &NOWHERE)?.id, "e-1");
+        assert_eq!(prepare_message(message, None, &NOWHERE)?.identity, "e-1|none ");
         let bare = imported_message(r#"{"orderId":7}"#.to_owned())?;
         assert_eq!(prepare_message(bare, None, &NOWHERE).err(), Some(Unusable::UnknownShape));
+        Ok(())
+    }
+
+    #[test]
+    fn event_inside_an_envelope_is_imported_for_another_target() -> Result<(), Unusable> {
+        let arn = "arn:aws:sqs:eu-central-1:271828182845:elsewhere";
+        let event =
+            r#"{"id": "e-1","detail-type":"t","source":"s","detail":{"interactionId":"i-1"}}"#;
+        let lambda = serde_json::json!({
+            "requestContext": {"functionArn": "arn:aws:lambda:eu-central-1:271828182845:function:f", "requestId": "r-1"},
+            "requestPayload": "EVENT",
+        });
+        let call = serde_json::json!({
+            "QueueUrl": "https://sqs.eu-central-1.amazonaws.com/271828182845/jobs", "MessageBody": event,
+        });
+        let schedule = [
+            ("TARGET_ARN", "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"),
+            ("EXECUTION_ID", "e-1"),
+        ];
+        for (body, attributes) in [
+            (lambda.to_string().replace("\"EVENT\"", event), &[][..]),
+            (format!(r#"{{"eventType":"dead-letter","originalEvent":{event}}}"#), &[]),
+            (call.to_string(), &schedule),
+            (event.to_owned(), &[("TARGET_ARN", "arn:aws:sqs:eu-central-1:271828182845:a")]),
+        ] {
+            let mut message = imported_message(body)?;
+            for (name, value) in attributes {
+                message.attributes.insert((*name).to_owned(), (*value).to_owned());
+            }
+            let original = ReplayTarget::Original(AllowedTargets::Any);
+            let made = prepare_message(message, Some(arn), &original)?;
+            assert_eq!(made.message.body, event);
+            assert_eq!(made.identity, format!("e-1|{arn} "));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn event_of_two_targets_is_two_events() -> Result<(), Unusable> {
+        let identity = |target: &str| {
+            let mut message = imported_message("{}".to_owned())?;
+            let arn = format!("arn:aws:sqs:eu-central-1:271828182845:{target}");
+            message.attributes.insert("TARGET_ARN".to_owned(), arn);
+            let original = ReplayTarget::Original(AllowedTargets::Any);
+            Ok::<_, Unusable>(prepare_message(message, None, &original)?.identity)
+        };
+        assert_ne!(identity("a")?, identity("b")?);
+        Ok(())
+    }
+
+    #[test]
+    fn moved_message_keeps_the_id_that_its_target_gave() -> Result<(), Unusable> {
+        let mut message = imported_message("{}".to_owned())?;
+        message.id = MessageId::new("m-7").ok_or(Unusable::NoPayload)?;
+        let source = "arn:aws:sqs:eu-central-1:271828182845:crm";
+        message.attributes.insert(SOURCE_QUEUE.to_owned(), source.to_owned());
+        let made = prepare_message(message, None, &NOWHERE)?;
+        assert_eq!(attribute(&made, resent::MESSAGE_ID).as_deref(), Some("m-7"));
+        assert_eq!(made.identity, "m-7|none m-7");
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::event::Unusable;
 
@@ -17,10 +18,10 @@ struct SavedMessage {
     id: String,
     #[serde(rename = "Body", alias = "body")]
     body: String,
-    #[serde(rename = "Attributes", alias = "attributes", default)]
-    system: BTreeMap<String, String>,
-    #[serde(rename = "MessageAttributes", alias = "messageAttributes", default)]
-    attributes: BTreeMap<String, SavedAttribute>,
+    #[serde(rename = "Attributes", alias = "attributes")]
+    system: Option<BTreeMap<String, Value>>,
+    #[serde(rename = "MessageAttributes", alias = "messageAttributes")]
+    attributes: Option<BTreeMap<String, SavedAttribute>>,
 }
 
 #[derive(Deserialize)]
@@ -47,18 +48,22 @@ fn restored(saved: SavedMessage) -> Result<Message, Unusable> {
     let damaged = |what: &str| Unusable::UnknownFormat(format!("the message has {what}"));
     let id = MessageId::new(saved.id).ok_or_else(|| damaged("an empty id"))?;
     let mut message = Message::new(id, saved.body);
-    let sent = saved.system.get("SentTimestamp").and_then(|sent| sent.parse().ok());
-    message.sent_at = sent.map(Timestamp::from_millis);
-    for (name, attribute) in saved.attributes {
+    let system = saved.system.unwrap_or_default();
+    let text = |name: &str| {
+        let value = system.get(name)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    message.sent_at =
+        text("SentTimestamp").and_then(|sent| sent.parse().ok()).map(Timestamp::from_millis);
+    message.group = text("MessageGroupId");
+    for (name, attribute) in saved.attributes.unwrap_or_default() {
         let SavedAttribute { data_type, text, binary } = attribute;
         let decoded = binary.map(|binary| BASE64_STANDARD.decode(binary)).transpose();
         let binary = decoded.map_err(|_| damaged("a binary attribute that is not base64"))?;
         let data_type = data_type.unwrap_or_else(|| "String".to_owned());
         message.add_attributes([(name, data_type, text, binary)]);
     }
-    if let Some(source) = saved.system.get(SOURCE_QUEUE) {
-        message.attributes.insert(SOURCE_QUEUE.to_owned(), source.clone());
-    }
+    message.attributes.extend(text(SOURCE_QUEUE).map(|arn| (SOURCE_QUEUE.to_owned(), arn)));
     Ok(message)
 }
 
@@ -81,8 +86,17 @@ mod tests {
             assert_eq!(message.attribute("ERROR_CODE"), Some("TIMEOUT"));
             assert_eq!(message.typed.len(), 1);
         }
-        let bare = read(r#"{"MessageId":"m-1","Body":"b"}"#).and_then(Result::ok);
-        assert_eq!(bare.map(|message| message.attributes.len()), Some(0));
+        for bare in [
+            r#"{"MessageId":"m-1","Body":"b"}"#,
+            r#"{"MessageId":"m-1","Body":"b","Attributes":null,"MessageAttributes":null}"#,
+        ] {
+            let bare = read(bare).and_then(Result::ok);
+            assert_eq!(bare.map(|message| message.attributes.len()), Some(0));
+        }
+        let of_a_group = r#"{"MessageId":"m-1","Body":"b","Attributes":{"SentTimestamp":7,"MessageGroupId":"g"}}"#;
+        let of_a_group = read(of_a_group).and_then(Result::ok);
+        let found = of_a_group.map(|message| (message.sent_at, message.group));
+        assert_eq!(found, Some((Some(Timestamp::from_millis(7)), Some("g".to_owned()))));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl ArchivedEvents {
     ) -> Result<Self, AwsError> {
         let mut archived = Self::default();
         let mut found = objects(archive, scope.prefix)
-            .try_filter(|kept| future::ready(!is_older(kept, scope)))
+            .try_filter(|kept| future::ready(scope.since.is_none_or(|since| !kept.is_older(since))))
             .map_ok(|kept| read(archive, kept, scope))
             .try_buffered(MAX_CONCURRENT_DOWNLOADS);
         while let Some(object) = found.try_next().await? {
@@ -129,15 +129,6 @@ const fn of_status(status: Option<Status>) -> Option<ReconcileFinding> {
         }
         Some(Status::Archived | Status::Discarded) | None => None,
     }
-}
-
-/// Returns true if an object's key shows that its event was first seen before the window. The object need not be read
-/// then.
-fn is_older(kept: &ArchivedObject, scope: &ReconcileScope<'_>) -> bool {
-    let name = kept.key.strip_suffix(".json").unwrap_or_default();
-    let seen = name.rsplit('-').next().unwrap_or_default();
-    let since = scope.since.map(Timestamp::compact);
-    since.is_some_and(|since| seen.len() == since.len() && seen.ends_with('Z') && *seen < *since)
 }
 
 /// Reads an object. Returns the name of a foreign object.

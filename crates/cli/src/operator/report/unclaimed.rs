@@ -1,6 +1,7 @@
 //! Archived events without a ledger item: messages that the function archives without a claim.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::{TryStreamExt, future};
 use genesys_replay::archive::Document;
@@ -13,6 +14,9 @@ use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::{Record, event_at_target};
 use crate::operator::Progress;
 
+/// The maximum retention of a queue.
+const MAX_RETENTION: Duration = Duration::from_secs(14 * 86_400);
+
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// The archived events that may be without a ledger item, with their failure codes, by event and target.
@@ -21,29 +25,38 @@ pub(super) struct UnclaimedEvents(HashMap<String, FailureCode>);
 
 impl UnclaimedEvents {
     /// Reads the objects below a prefix that were archived without a claim, at `since` or later. Other objects are not
-    /// read: the code is in the key.
+    /// read: code and time are in the key.
     pub(super) async fn read(
         archive: &impl ArchiveReader,
         prefix: &str,
-        since: Option<Timestamp>,
+        since: Timestamp,
         progress: &dyn Progress,
     ) -> Result<Self, AwsError> {
         let mut events = HashMap::new();
+        // The key has the time at which the message was sent, and SQS keeps a message for 14 days.
+        let seen_since = since.minus(MAX_RETENTION);
         let mut documents = objects(archive, prefix)
-            .try_filter(|object| future::ready(is_without_claim(object)))
+            .try_filter(|object| {
+                let code = code_in(&object.key);
+                let is_without_claim = code.is_some_and(FailureCode::is_without_claim);
+                future::ready(is_without_claim && !object.is_older(seen_since))
+            })
             .map_ok(|object| read(archive, object))
             .try_buffered(MAX_CONCURRENT_DOWNLOADS);
         while let Some(document) = documents.try_next().await? {
             progress.advance(1);
-            let Some(document) = document else {
-                continue;
+            let (event, code) = match document {
+                Ok(document) if document.archived_at().is_some_and(|at| at < since) => continue,
+                Ok(document) => {
+                    (event_at_target(&document.event_id, &document.target), document.code())
+                }
+                // Counted by its key, because it is an archived event too.
+                Err(key) => {
+                    let code = code_in(&key);
+                    (key, code)
+                }
             };
-            let is_within = since.is_none_or(|since| {
-                document.archived_at().is_none_or(|archived| archived >= since)
-            });
-            if let Some(code) = document.code().filter(|_| is_within) {
-                events.insert(event_at_target(&document.event_id, &document.target), code);
-            }
+            events.extend(code.map(|code| (event, code)));
         }
         Ok(Self(events))
     }
@@ -65,16 +78,20 @@ impl UnclaimedEvents {
     }
 }
 
-/// Returns true if the key has such a code: `…/{event type}/{failure code}/{event id}-{first seen}.json`.
-fn is_without_claim(object: &ArchivedObject) -> bool {
-    let code = object.key.rsplit('/').nth(1).and_then(FailureCode::parse);
-    object.size <= MAX_OBJECT_BYTES && code.is_some_and(FailureCode::is_without_claim)
+/// Returns the code in a key: `…/{event type}/{failure code}/{event id}-{first seen}.json`.
+fn code_in(key: &str) -> Option<FailureCode> {
+    key.rsplit('/').nth(1).and_then(FailureCode::parse)
 }
 
+/// Reads an object. The inner error is the key of an object that is not readable.
 async fn read(
     archive: &impl ArchiveReader,
     object: ArchivedObject,
-) -> Result<Option<Document>, AwsError> {
+) -> Result<Result<Document, String>, AwsError> {
+    if object.size > MAX_OBJECT_BYTES {
+        return Ok(Err(object.key));
+    }
     let content = archive.get(&object.key, MAX_OBJECT_BYTES).await?;
-    Ok(content.and_then(|(content, _)| Document::read(&content).ok()))
+    let document = content.and_then(|(content, _)| Document::read(&content).ok());
+    Ok(document.ok_or(object.key))
 }

@@ -7,6 +7,7 @@ use futures_util::{Stream, stream};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::{Arn, Destination};
+use genesys_replay::queue::MAX_MESSAGE_BYTES;
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Progress as _;
@@ -42,9 +43,9 @@ Examples:
   genesys-replay import --function genesys-replay --file failed.jsonl --yes
   zcat failed.jsonl.gz | genesys-replay import --queue dead-letters --file - --yes
   aws sqs receive-message --queue-url URL --max-number-of-messages 10 \\
-      --attribute-names All --message-attribute-names All > dump.json
+      --message-system-attribute-names All --message-attribute-names All >> dump.json
   genesys-replay import --function genesys-replay --file dump.json --yes
-  genesys-replay import --function genesys-replay --file eventbridge_diagnostics.json --since 24h --yes
+  genesys-replay import --function genesys-replay --file eventbridge_diagnostics.json --yes
   genesys-replay import --function genesys-replay --s3 s3://genesys-dlq-archives/dlq/archives/ \\
       --target-arn arn:aws:lambda:eu-central-1:123456789012:function:crm-sync --yes
 
@@ -93,14 +94,16 @@ struct SourceArgs {
 
 impl ImportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let folder = self.cursor_dir.clone().or_else(CursorFile::default_folder);
+        let queue = self.queue(context, folder.as_deref()).await?;
+        let mut cursor = self.cursor(context, folder, queue.as_ref())?;
+        let limit = queue.as_ref().map(SqsReader::max_message_bytes);
         let options = ImportOptions {
             target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
             target: context.settings().await?.target,
             since: self.since,
+            max_message_bytes: limit.unwrap_or(MAX_MESSAGE_BYTES),
         };
-        let folder = self.cursor_dir.clone().or_else(CursorFile::default_folder);
-        let queue = self.queue(context, folder.as_deref()).await?;
-        let mut cursor = self.cursor(context, folder, queue.as_ref())?;
         let queue = match queue.filter(|_| self.yes) {
             Some(queue) => Some(app::sender(context.aws().await?, &queue)),
             None => None,
@@ -160,7 +163,8 @@ impl ImportArgs {
         folder: Option<PathBuf>,
         queue: Option<&SqsReader>,
     ) -> Result<Box<dyn ImportCursor>, UserError> {
-        let Some(queue) = queue else {
+        // Nothing tells two streams on stdin apart.
+        let Some((queue, source)) = queue.zip(self.from.name()) else {
             return Ok(Box::new(NoCursor));
         };
         let Some(folder) = folder else {
@@ -170,7 +174,7 @@ impl ImportArgs {
             return Ok(Box::new(NoCursor));
         };
         let target = self.target_arn.as_deref().unwrap_or("its target");
-        let source = format!("{} to {} for {target}", self.from.name(), queue.arn());
+        let source = format!("{source} to {} for {target}", queue.arn());
         let cursor = CursorFile::read(&folder, source, !self.again)?;
         Ok(Box::new(if self.yes { cursor.open()? } else { cursor }))
     }
@@ -184,17 +188,14 @@ struct ImportTo<'a> {
 }
 
 impl SourceArgs {
-    /// Returns the identity of the source for the cursor.
-    fn name(&self) -> String {
-        match (&self.subscription, &self.s3, &self.file) {
-            (Some(id), _, _) => format!("subscription {id}"),
-            (None, Some(place), _) => place.clone(),
-            (None, None, Some(file)) if file != "-" => {
-                let path = std::fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file));
-                format!("file {}", path.display())
-            }
-            (None, None, _) => "stdin".to_owned(),
-        }
+    /// Returns the identity of the source for the cursor; `None` for stdin.
+    fn name(&self) -> Option<String> {
+        let subscription = self.subscription.as_ref().map(|id| format!("subscription {id}"));
+        let file = self.file.as_ref().filter(|file| *file != "-").map(|file| {
+            let path = std::fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file));
+            format!("file {}", path.display())
+        });
+        subscription.or_else(|| self.s3.clone()).or(file)
     }
 
     async fn import(

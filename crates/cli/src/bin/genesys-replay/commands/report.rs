@@ -41,8 +41,9 @@ pub(crate) struct ReportArgs {
 impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
-        let scope = ReportScope { segments: self.segments, since: self.since, now };
         let settings = context.settings().await?;
+        let (segments, since, remember) = (self.segments, self.since, settings.remember);
+        let scope = ReportScope { segments, since, remember, now };
         let (aws, table) = (context.aws().await?, settings.table);
         let ledger = app::ledger(aws, &table);
         let archive = settings.archive.map(|it| (app::archive(aws, &it.bucket), it.prefix));

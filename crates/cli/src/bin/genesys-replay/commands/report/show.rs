@@ -102,7 +102,7 @@ pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> P
     let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
     let open = report.of("DEFERRED") + report.of("IN_PROGRESS");
     let mut facts = vec![
-        fact("events", report.total.to_string()),
+        fact("events", report.all().to_string()),
         fact("delivered", format!("{:.1} % of {}", report.success_rate(), report.all())),
         fact("archived", (report.of("ARCHIVED") + report.without_item()).to_string()),
         fact("open", open.to_string()),
