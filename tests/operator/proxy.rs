@@ -9,18 +9,26 @@ use tokio::net::TcpListener;
 use crate::support::program::{program, run};
 
 #[tokio::test]
-async fn aws_calls_of_every_command_use_the_proxy() -> TestResult {
+async fn calls_of_every_command_use_the_proxy() -> TestResult {
     for (arguments, host) in [
-        (&["report"][..], "dynamodb."),
-        (&["diagnose", "--queue", "dead-letters"], "sqs."),
-        (&["doctor", "--function", "replay"], "lambda."),
-        (&["import", "--s3", "s3://bucket/"], "s3."),
+        (&["report"][..], "CONNECT dynamodb."),
+        (&["reconcile", "--queue", "dead-letters"], "CONNECT sqs."),
+        (
+            &["genesys", "replay", "--subscription", "s-1", "--id", "e-1", "--yes"],
+            "CONNECT login.mypurecloud.de:",
+        ),
+        (&["diagnose", "--queue", "dead-letters"], "CONNECT sqs."),
+        (&["doctor", "--function", "replay"], "CONNECT lambda."),
+        (&["import", "--s3", "s3://bucket/"], "CONNECT s3."),
     ] {
         let proxy = TcpListener::bind("127.0.0.1:0").await?;
         let folder = tempfile::tempdir()?;
         let mut child = program(arguments)
             .env("HTTPS_PROXY", format!("http://{}", proxy.local_addr()?))
             .env("REPLAY_TARGET", "none")
+            .env("GENESYS_REGION", "eu-central-1")
+            .env("GENESYS_CLIENT_ID", "id")
+            .env("GENESYS_CLIENT_SECRET", "hush")
             .current_dir(folder.path())
             .kill_on_drop(true)
             .spawn()?;
@@ -35,7 +43,7 @@ async fn aws_calls_of_every_command_use_the_proxy() -> TestResult {
             }
         };
         let line = tokio::time::timeout(Duration::from_secs(60), asked).await??;
-        assert!(line.starts_with("CONNECT ") && line.contains(".amazonaws.com:443 "), "{line}");
+        assert!(line.contains(":443 HTTP/1.1"), "{line}");
         child.kill().await?;
     }
     Ok(())

@@ -176,13 +176,13 @@ async fn import_stops_between_two_calls_on_ctrl_c() -> TestResult {
 #[tokio::test]
 async fn event_above_the_limit_of_the_queue_is_refused_in_a_dry_run() -> TestResult {
     let stop = CancellationToken::new();
-    let options = ImportOptions { max_message_bytes: 100, ..options() };
+    let options = ImportOptions { max_message_bytes: 10, ..options() };
     let nowhere: Option<&MemorySender> = None;
     let (imported, ended) =
         import(events(2, None), nowhere, &options, &mut NoCursor, &Silent, &stop).await;
     ended?;
     assert_eq!(imported.refused, 2);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
-    assert!(refusal.why.contains("the queue accepts 100 (MaximumMessageSize)"), "{refusal:?}");
+    assert!(refusal.why.contains("the queue accepts 10 (MaximumMessageSize)"), "{refusal:?}");
     Ok(())
 }
