@@ -19,7 +19,7 @@ async fn calls_of_every_command_use_the_proxy() -> TestResult {
         ),
         (&["diagnose", "--queue", "dead-letters"], "CONNECT sqs."),
         (&["doctor", "--function", "replay"], "CONNECT lambda."),
-        (&["import", "--s3", "s3://bucket/"], "CONNECT s3."),
+        (&["import", "--s3", "s3://bucket/"], "CONNECT bucket.s3."),
     ] {
         let proxy = TcpListener::bind("127.0.0.1:0").await?;
         let folder = tempfile::tempdir()?;

@@ -227,11 +227,11 @@ pub fn attribute(attribute: &TypedAttribute) -> Result<MessageAttributeValue, Bu
     .build()
 }
 
-/// Returns the limit in SQS's error text about a message that is too long; `None` for any other text.
-fn limit_in(says: &str) -> Option<Option<usize>> {
+/// Returns the error for a message that SQS rejected as too long, with the limit in SQS's text; `None` for another text.
+fn too_long(says: &str, bytes: usize) -> Option<PutError> {
     let (_, limit) = says.split_once(TOO_LONG_MESSAGE)?;
     let limit = limit.trim_start().split(|letter: char| !letter.is_ascii_digit()).next();
-    Some(limit.and_then(|limit| limit.parse().ok()))
+    Some(PutError::TooLong { bytes, limit: limit.and_then(|limit| limit.parse().ok()) })
 }
 
 /// The maximum length of an answer's text that is shown, in characters.
@@ -246,8 +246,8 @@ fn failed_entry(entry: &BatchResultErrorEntry, bytes: usize) -> PutError {
     if !entry.sender_fault() {
         return unanswered(reason);
     }
-    if let Some(limit) = limit_in(says) {
-        return PutError::TooLong { bytes, limit };
+    if let Some(error) = too_long(says, bytes) {
+        return error;
     }
     if code.to_ascii_lowercase().contains("throttl") {
         return unavailable(reason);
@@ -266,8 +266,8 @@ fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> Se
             // The error's message may quote the sent message.
             let code = refusal.err().code().unwrap_or("an error without a code");
             let says = refusal.err().message().unwrap_or_default();
-            if let Some(limit) = limit_in(says) {
-                return SendFailure::Refused(PutError::TooLong { bytes, limit });
+            if let Some(error) = too_long(says, bytes) {
+                return SendFailure::Refused(error);
             }
             let reason = format!("SQS answered {code}");
             match refusal.raw().status().as_u16() {

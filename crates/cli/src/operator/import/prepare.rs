@@ -69,7 +69,7 @@ pub(super) fn prepare(
             message.attributes.insert(name.to_owned(), value);
         }
     }
-    finish(id, event.time, message, target)
+    finish(&id, event.time, message, target)
 }
 
 /// Restores the message of an archived dead letter.
@@ -79,9 +79,8 @@ pub(super) fn prepare_archived(
     target: &ReplayTarget,
 ) -> Result<PreparedMessage, Unusable> {
     let message = document.message().ok_or(Unusable::NoPayload)?;
-    let id = document.event_id.clone();
     let at = document.archived_at();
-    finish(id, at, restored(message, target_arn)?, target)
+    finish(&document.event_id, at, restored(message, target_arn)?, target)
 }
 
 /// Restores a message of a queue. The event's own id identifies it; without one, the message id.
@@ -96,7 +95,7 @@ pub(super) fn prepare_message(
     };
     let id = event_id.map_or_else(|| message.id.to_string(), |id| id.as_str().to_owned());
     let sent_at = message.sent_at;
-    finish(id, sent_at, restored(message, target_arn)?, target)
+    finish(&id, sent_at, restored(message, target_arn)?, target)
 }
 
 /// Returns a message for the queue with the body and attributes of an earlier one. Attributes of an operator replay are
@@ -154,13 +153,13 @@ fn imported_message(body: String) -> Result<Message, Unusable> {
 }
 
 fn finish(
-    id: String,
+    id: &str,
     at: Option<Timestamp>,
     mut message: Message,
     target: &ReplayTarget,
 ) -> Result<PreparedMessage, Unusable> {
-    let key = EventId::new(id.as_str())
-        .map_or_else(|| digest::hexadecimal(&id), |usable| usable.as_str().to_owned());
+    let key = EventId::new(id)
+        .map_or_else(|| digest::hexadecimal(id), |usable| usable.as_str().to_owned());
     message.attributes.insert(resent::EVENT_ID.to_owned(), key);
     if !takes(&message.body) || !message.attributes.values().all(|value| takes(value)) {
         return Err(Unusable::NotQueueable);
