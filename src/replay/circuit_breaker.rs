@@ -17,8 +17,13 @@ pub(super) const FAILURES_TO_OPEN: u32 = 5;
 /// The maximum number of circuits of targets. Dead letters name targets, so their number has no other limit.
 const MAX_TARGET_CIRCUITS: usize = 1_000;
 
-/// The time for which a circuit stays open, unless the upstream's retry-after is longer.
+/// The time for which a circuit stays open, unless the upstream's retry-after is longer. Each failed probe doubles the
+/// time.
 pub(super) const OPEN_TIME: Duration = Duration::from_secs(30);
+
+/// The maximum of the doubled time: a repaired upstream is called again soon enough, and a long outage costs four calls an
+/// hour and environment.
+pub(super) const MAX_OPEN_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// The circuit breaker of one upstream. Uses the wall clock, because time in a frozen execution environment counts
 /// too.
@@ -45,10 +50,15 @@ pub(super) struct OpenBreaker {
 enum CircuitState {
     /// Every call is admitted.
     Closed { failures: u32 },
-    /// Calls are not admitted until this time.
-    Open { until: Timestamp },
+    /// Calls are not admitted until this time. `failed_probes` counts the failed probes in a row.
+    Open { until: Timestamp, failed_probes: u32 },
     /// Half-open: one call is admitted, to test the upstream.
-    Probing,
+    Probing { failed_probes: u32 },
+}
+
+/// Returns the time for which a circuit stays open after this number of failed probes in a row.
+fn open_time(failed_probes: u32) -> Duration {
+    OPEN_TIME.saturating_mul(2_u32.saturating_pow(failed_probes)).min(MAX_OPEN_TIME)
 }
 
 impl Default for CircuitState {
@@ -67,8 +77,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some((breaker, now)) = self.probe_of.take() {
             let mut state = breaker.state();
-            if matches!(*state, CircuitState::Probing) {
-                *state = CircuitState::Open { until: now };
+            if let CircuitState::Probing { failed_probes } = *state {
+                *state = CircuitState::Open { until: now, failed_probes };
             }
         }
     }
@@ -99,18 +109,18 @@ impl Breaker {
         let mut state = self.state();
         match *state {
             CircuitState::Closed { .. } => Ok(Permit { probe_of: None }),
-            CircuitState::Open { until } if now < until => Err(refusal(until.since(now))),
-            CircuitState::Open { .. } => {
-                *state = CircuitState::Probing;
+            CircuitState::Open { until, .. } if now < until => Err(refusal(until.since(now))),
+            CircuitState::Open { failed_probes, .. } => {
+                *state = CircuitState::Probing { failed_probes };
                 Ok(Permit { probe_of: Some((self.clone(), now)) })
             }
-            CircuitState::Probing => Err(refusal(OPEN_TIME)),
+            CircuitState::Probing { failed_probes } => Err(refusal(open_time(failed_probes))),
         }
     }
 
     /// Returns true if the circuit is open, and false if it is closed or half-open.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
-        matches!(*self.state(), CircuitState::Open { until } if now < until)
+        matches!(*self.state(), CircuitState::Open { until, .. } if now < until)
     }
 
     fn is_closed(&self) -> bool {
@@ -135,19 +145,24 @@ impl Breaker {
     /// Counts a failure that is not the event's fault. Opens the circuit after five failures in a row, or after a
     /// failed probe.
     pub(super) fn failed(&self, now: Timestamp, retry_after: Option<Duration>) {
-        let until = now.plus(retry_after.unwrap_or_default().max(OPEN_TIME));
+        let until =
+            |failed_probes| now.plus(retry_after.unwrap_or_default().max(open_time(failed_probes)));
+        let open = |failed_probes| {
+            let until = until(failed_probes);
+            tracing::warn!(upstream = %self.upstream, until = %until, "circuit opened");
+            self.meter.breaker_opened();
+            CircuitState::Open { until, failed_probes }
+        };
         let mut state = self.state();
         *state = match *state {
             CircuitState::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
                 CircuitState::Closed { failures: failures + 1 }
             }
-            CircuitState::Closed { .. } | CircuitState::Probing => {
-                tracing::warn!(upstream = %self.upstream, until = %until, "circuit opened");
-                self.meter.breaker_opened();
-                CircuitState::Open { until }
-            }
-            CircuitState::Open { until: earlier } => {
-                CircuitState::Open { until: until.max(earlier) }
+            CircuitState::Closed { .. } => open(0),
+            CircuitState::Probing { failed_probes } => open(failed_probes.saturating_add(1)),
+            // A late answer of a call from before the opening.
+            CircuitState::Open { until: earlier, failed_probes } => {
+                CircuitState::Open { until: until(0).max(earlier), failed_probes }
             }
         };
     }
@@ -282,12 +297,49 @@ mod tests {
         assert!(breaker.admit(at(30)).is_err(), "one at a time");
         breaker.failed(at(31), None);
         drop(probe);
-        assert_eq!(waits(&breaker, at(31)), Some(OPEN_TIME));
+        assert_eq!(waits(&breaker, at(31)), Some(OPEN_TIME * 2));
 
-        let probe = breaker.admit(at(61));
+        let probe = breaker.admit(at(91));
         breaker.succeeded();
         drop(probe);
-        assert!(breaker.admit(at(61)).is_ok() && breaker.admit(at(61)).is_ok());
+        assert!(breaker.admit(at(91)).is_ok() && breaker.admit(at(91)).is_ok());
+    }
+
+    #[test]
+    fn circuit_open_time_doubles_while_probes_fail() {
+        let breaker = opened(None);
+        let mut now = 0;
+        let mut waited = Vec::new();
+        for _ in 0..8 {
+            let wait = waits(&breaker, at(now)).map(|it| it.as_secs()).unwrap_or_default();
+            waited.push(wait);
+            now += wait;
+            let probe = breaker.admit(at(now));
+            breaker.failed(at(now), None);
+            drop(probe);
+        }
+        assert_eq!(waited, [30, 60, 120, 240, 480, 900, 900, 900]);
+        let probe = breaker.admit(at(now + 900));
+        breaker.succeeded();
+        drop(probe);
+        for _ in 0..FAILURES_TO_OPEN {
+            breaker.failed(at(now + 900), None);
+        }
+        assert_eq!(
+            waits(&breaker, at(now + 900)),
+            Some(OPEN_TIME),
+            "from the start after a success"
+        );
+    }
+
+    #[test]
+    fn dropped_probe_does_not_double_the_open_time() {
+        let breaker = opened(None);
+        drop(breaker.admit(at(30)));
+        let probe = breaker.admit(at(30));
+        breaker.failed(at(30), None);
+        drop(probe);
+        assert_eq!(waits(&breaker, at(30)), Some(OPEN_TIME * 2));
     }
 
     #[test]
