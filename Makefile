@@ -83,6 +83,8 @@ rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 rust-tests: export GENESYS_REPLAY_DYNAMODB_LOCAL := $(CURDIR)/.venv/dynamodb-local
 rust-tests: tools
 	cargo test --workspace $(if $(TEST_THREADS),-- --test-threads=$(TEST_THREADS))
+	FRESH_SEEDS="$$(git rev-parse --short HEAD || echo none)-$$(date -u +%F)" \
+	  cargo test --workspace --test sim -- --ignored --nocapture fresh_seeds
 ifeq ($(DYNAMODB_LOCAL),1)
 	@$(PYTHON) local/tools.py dynamodb-local
 	cargo test --workspace --test it -- --ignored dynamodb_local

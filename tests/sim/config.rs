@@ -1,10 +1,12 @@
 //! The configuration of a run, drawn at random before the run begins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use genesys_fakes::Clocks;
 
 use crate::events::{Kind, SimEvent};
+use crate::fault_kinds::{FaultKind, FaultKinds};
 use crate::faults::SimRng;
 use crate::lasting_fault::LastingFault;
 use crate::late_failures::LateFailureConfig;
@@ -62,10 +64,12 @@ pub(crate) struct SimConfig {
     pub(crate) late: LateFailureConfig,
     /// The fault that lasts for hours.
     pub(crate) lasting_fault: LastingFault,
+    /// The kinds of faults that may strike.
+    pub(crate) fault_kinds: Arc<FaultKinds>,
 }
 
 impl SimConfig {
-    pub(crate) fn random(rng: &SimRng) -> Self {
+    pub(crate) fn random(rng: &SimRng, fault_kinds: FaultKinds) -> Self {
         let events = 0..rng.draw(|rng| rng.u32(1..=6));
         let clocks = if rng.one_in(3) { Clocks::Unbounded } else { Clocks::Bounded };
         // With unbounded clocks, workers shall hold leases at the same time.
@@ -73,12 +77,17 @@ impl SimConfig {
             Clocks::Bounded => (6, 5_000, 10),
             Clocks::Unbounded => (2, 500, 2),
         };
-        let late = LateFailureConfig::random(rng, clocks == Clocks::Bounded);
-        let lasting_fault =
-            if late.retention.is_some() { LastingFault::None } else { LastingFault::random(rng) };
+        let late = if fault_kinds.is_enabled(FaultKind::LateFailure) {
+            LateFailureConfig::random(rng, clocks == Clocks::Bounded)
+        } else {
+            LateFailureConfig::never()
+        };
+        let may_last = late.retention.is_none() && fault_kinds.is_enabled(FaultKind::LastingFault);
+        let lasting_fault = if may_last { LastingFault::random(rng) } else { LastingFault::None };
         Self {
             late,
             lasting_fault,
+            fault_kinds: Arc::new(fault_kinds),
             fault_one_in: rng.draw(|rng| rng.u32(3..40)),
             // With a retention of hours, some messages are still open at its end.
             faults_end_after: lasting_fault.duration(rng).unwrap_or_else(|| {

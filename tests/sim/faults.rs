@@ -1,7 +1,6 @@
 //! Random numbers, clocks and injected faults of one seed.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use genesys_replay::target::DeliveryError;
 use tokio::time::Instant;
 
 use crate::config::SimConfig;
+use crate::fault_kinds::{FaultKind, FaultKinds};
 use crate::lasting_fault::LastingFault;
 
 /// The begin of every run.
@@ -79,7 +79,7 @@ pub(crate) struct FaultInjector {
     /// One call in this many fails without an effect, and one in this many loses its response.
     fault_one_in: u32,
     faults_end_at: Instant,
-    injected: AtomicU64,
+    kinds: Arc<FaultKinds>,
     genesys: Mutex<Quota>,
     lasting_fault: LastingFault,
 }
@@ -110,7 +110,7 @@ impl FaultInjector {
             rng,
             fault_one_in: config.fault_one_in,
             faults_end_at: started + config.faults_end_after,
-            injected: AtomicU64::new(0),
+            kinds: Arc::clone(&config.fault_kinds),
             lasting_fault: config.lasting_fault,
             genesys: Mutex::new(Quota {
                 most: config.genesys_quota,
@@ -124,25 +124,34 @@ impl FaultInjector {
         Instant::now() >= self.faults_end_at
     }
 
-    pub(crate) fn injected(&self) -> u64 {
-        self.injected.load(Ordering::Relaxed)
+    /// Returns true once in `count` times, until the faults end, if faults of this kind may strike.
+    pub(crate) fn may_strike(&self, kind: FaultKind, count: u32) -> bool {
+        !self.has_ended() && self.kinds.is_enabled(kind) && self.rng.one_in(count)
     }
 
-    fn should_fail(&self) -> bool {
-        let should_fail = !self.has_ended() && self.rng.one_in(self.fault_one_in);
-        self.injected.fetch_add(u64::from(should_fail), Ordering::Relaxed);
-        should_fail
+    /// As [`may_strike`](Self::may_strike), for a fault that takes effect at once: counts it.
+    pub(crate) fn strikes(&self, kind: FaultKind, count: u32) -> bool {
+        let strikes = self.may_strike(kind, count);
+        if strikes {
+            self.count(kind);
+        }
+        strikes
+    }
+
+    pub(crate) fn count(&self, kind: FaultKind) {
+        self.kinds.count(kind);
     }
 
     /// Delays a call, so that a worker can be killed there, and fails some calls.
     fn fault_hook<E: Send + 'static>(
         &self,
+        kind: FaultKind,
         most_ms: u64,
         error: fn(&SimRng) -> E,
     ) -> FaultHookFuture<'_, E> {
         Box::pin(async move {
             tokio::time::sleep(self.rng.millis(most_ms)).await;
-            if self.should_fail() { Err(error(&self.rng)) } else { Ok(()) }
+            if self.strikes(kind, self.fault_one_in) { Err(error(&self.rng)) } else { Ok(()) }
         })
     }
 }
@@ -153,31 +162,31 @@ fn outage() -> Box<dyn std::error::Error + Send + Sync> {
 
 impl Faults<LedgerError> for FaultInjector {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, LedgerError> {
-        self.fault_hook(20, |_| LedgerError::Unavailable(outage()))
+        self.fault_hook(FaultKind::LedgerFails, 20, |_| LedgerError::Unavailable(outage()))
     }
 
     fn after(&self, _: &'static str) -> FaultHookFuture<'_, LedgerError> {
-        self.fault_hook(20, |_| LedgerError::Unavailable(outage()))
+        self.fault_hook(FaultKind::LedgerAnswerLost, 20, |_| LedgerError::Unavailable(outage()))
     }
 }
 
 impl Faults<ArchiveError> for FaultInjector {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, ArchiveError> {
-        self.fault_hook(50, |_| ArchiveError(outage()))
+        self.fault_hook(FaultKind::ArchiveFails, 50, |_| ArchiveError(outage()))
     }
 
     fn after(&self, _: &'static str) -> FaultHookFuture<'_, ArchiveError> {
-        self.fault_hook(50, |_| ArchiveError(outage()))
+        self.fault_hook(FaultKind::ArchiveAnswerLost, 50, |_| ArchiveError(outage()))
     }
 }
 
 impl Faults<String> for FaultInjector {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, String> {
-        self.fault_hook(20, |_| "down".to_owned())
+        self.fault_hook(FaultKind::QueueFails, 20, |_| "down".to_owned())
     }
 
     fn after(&self, _: &'static str) -> FaultHookFuture<'_, String> {
-        self.fault_hook(20, |_| "down".to_owned())
+        self.fault_hook(FaultKind::QueueAnswerLost, 20, |_| "down".to_owned())
     }
 }
 
@@ -205,7 +214,7 @@ impl Faults<GenesysError> for FaultInjector {
                 tokio::time::sleep(self.rng.millis(200)).await;
                 return Ok(());
             }
-            self.fault_hook(200, genesys_error).await?;
+            self.fault_hook(FaultKind::GenesysFails, 200, genesys_error).await?;
             let mut quota = self.genesys.lock().unwrap_or_else(PoisonError::into_inner);
             match quota.take() {
                 None => Ok(()),
@@ -218,7 +227,7 @@ impl Faults<GenesysError> for FaultInjector {
         if self.lasting_fault == LastingFault::AccessDenied {
             return Box::pin(async { Ok(()) });
         }
-        self.fault_hook(200, |_| GenesysError::Unavailable {
+        self.fault_hook(FaultKind::GenesysAnswerLost, 200, |_| GenesysError::Unavailable {
             call: Call::Mark,
             problem: UnavailableCause::Broken,
             after: None,
@@ -269,21 +278,24 @@ impl Faults<DeliveryError> for FaultInjector {
         Box::pin(async move {
             // Sometimes a target hangs until the client's timeout.
             let duration = self.lasting_fault.target_response().is_some();
-            if !self.has_ended() && !duration && self.rng.one_in(40) {
+            if !duration && self.strikes(FaultKind::TargetHangs, 40) {
                 tokio::time::sleep(Duration::from_secs(10)).await;
-                self.injected.fetch_add(1, Ordering::Relaxed);
                 return Err(unavailable(None, Certainty::Unknown));
             }
             tokio::time::sleep(self.rng.millis(500)).await;
             if let (false, Some(error)) = (self.has_ended(), self.lasting_fault.target_response()) {
-                self.injected.fetch_add(1, Ordering::Relaxed);
+                self.count(FaultKind::LastingFault);
                 return Err(error);
             }
-            if self.should_fail() { Err(target_error(&self.rng)) } else { Ok(()) }
+            if self.strikes(FaultKind::TargetFails, self.fault_one_in) {
+                Err(target_error(&self.rng))
+            } else {
+                Ok(())
+            }
         })
     }
 
     fn after(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
-        self.fault_hook(500, |_| unavailable(None, Certainty::Unknown))
+        self.fault_hook(FaultKind::TargetAnswerLost, 500, |_| unavailable(None, Certainty::Unknown))
     }
 }

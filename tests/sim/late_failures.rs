@@ -39,6 +39,17 @@ pub(crate) struct LateFailureConfig {
 }
 
 impl LateFailureConfig {
+    /// Returns the configuration of a run without late failures.
+    pub(crate) const fn never() -> Self {
+        Self {
+            report: FailureReport::Never,
+            always_fail: false,
+            returns_ids: true,
+            deduplicates: false,
+            retention: None,
+        }
+    }
+
     /// Returns a random configuration. `near`: the clock skew is less than the tolerance of time comparisons.
     pub(crate) fn random(rng: &SimRng, near: bool) -> Self {
         let report = match rng.draw(|rng| rng.u8(0..9)) {
@@ -98,7 +109,7 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl LateFailures {
-    /// Decides at random whether an accepted delivery fails later.
+    /// Decides at random whether an accepted delivery fails later, and returns the decision.
     pub(crate) fn accepted(
         &self,
         late: &LateFailureConfig,
@@ -106,11 +117,11 @@ impl LateFailures {
         faults_have_ended: bool,
         delivery: (SimEvent, &str, &str),
         (group, now): (Option<String>, Timestamp),
-    ) {
+    ) -> bool {
         let (event, key, id) = delivery;
         let fails = late.always_fails(event) || (!faults_have_ended && rng.one_in(3));
         if late.report == FailureReport::Never || !fails {
-            return;
+            return false;
         }
         // Some right after the acceptance, some long after it.
         let after = if rng.one_in(3) { Duration::from_millis(10) } else { rng.millis(600_000) };
@@ -122,6 +133,7 @@ impl LateFailures {
             draft: Draft { group, ..draft },
             due: Instant::now() + after,
         });
+        true
     }
 
     pub(crate) fn is_any_pending(&self) -> bool {

@@ -18,6 +18,7 @@ use genesys_replay::replay::Ports;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
 use crate::bugs::Bug;
+use crate::fault_kinds::FaultKind;
 use crate::faults::{FaultInjector, SimRng};
 use crate::genesys_port::WatchedGenesys;
 use crate::history::History;
@@ -299,13 +300,16 @@ impl WatchedTarget {
         let sent_messages = self.locations.sent_message();
         let sent_message = sent_messages.iter().find(|it| it.event.body() == delivery.payload);
         if let Some(sent_message) = sent_message {
-            self.locations.late.accepted(
+            let fails = self.locations.late.accepted(
                 &self.late,
                 &self.rng,
                 self.faults.has_ended(),
                 (sent_message.event, delivery.key.as_str(), id),
                 (sent_message.group.clone(), self.clock.now()),
             );
+            if fails {
+                self.faults.count(FaultKind::LateFailure);
+            }
         }
     }
 

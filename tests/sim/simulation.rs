@@ -1,5 +1,6 @@
 //! One run: a queue of dead letters, workers that drain it, and faults that end.
 
+use std::fmt::{self, Display};
 use std::iter::Sum;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -13,12 +14,14 @@ use genesys_fakes::{
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::Destination;
 use genesys_replay::genesys::{Interaction, RetryStatus};
+use genesys_replay::replay::Outcome;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::bugs::Bug;
 use crate::config::{LateDuplicates, QueueKind, RetryStateMode, SimConfig};
 use crate::events::{Kind, SimEvent};
+use crate::fault_kinds::{FaultKind, FaultKinds, KINDS};
 use crate::faults::{FaultInjector, SimRng, SkewedClock};
 use crate::history::History;
 use crate::late_failures::{self, FailureReport};
@@ -31,13 +34,20 @@ const TARGET: &str = "https://crm.example/events";
 const LEDGER_RETENTION: Duration = Duration::from_secs(15 * 24 * 3_600);
 const QUEUE_RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 
+/// The outcomes of a record.
+const OUTCOMES: [&str; 6] =
+    ["replayed", "duplicate", "archived", "deferred", "returned", "not_attempted"];
+
 /// The statistics of runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RunStats {
     pub(crate) messages: u64,
     pub(crate) invocations: u64,
     pub(crate) kills: u64,
-    pub(crate) faults: u64,
+    /// The number of faults of each kind, in the order of [`FaultKind::ALL`].
+    pub(crate) faults: [u64; KINDS],
+    /// The number of each outcome, in the order of [`OUTCOMES`].
+    pub(crate) outcomes: [u64; OUTCOMES.len()],
     pub(crate) delivered: u64,
     /// Duplicate acceptances.
     pub(crate) repeated: u64,
@@ -58,7 +68,12 @@ impl AddAssign for RunStats {
         self.messages += other.messages;
         self.invocations += other.invocations;
         self.kills += other.kills;
-        self.faults += other.faults;
+        for (sum, count) in self.faults.iter_mut().zip(other.faults) {
+            *sum += count;
+        }
+        for (sum, count) in self.outcomes.iter_mut().zip(other.outcomes) {
+            *sum += count;
+        }
         self.delivered += other.delivered;
         self.repeated += other.repeated;
         self.archived += other.archived;
@@ -81,23 +96,38 @@ impl Sum for RunStats {
 }
 
 impl RunStats {
-    /// Returns whether every kind of situation has happened. Other runs prove nothing.
-    pub(crate) fn is_eventful(&self) -> bool {
-        let all = [
-            self.messages,
-            self.invocations,
-            self.kills,
-            self.faults,
-            self.delivered,
-            self.repeated,
-            self.archived,
-            self.parked,
-            self.operator_replays,
-            self.late_duplicates,
-            self.failed_later,
-            self.expired,
+    /// Returns the number of each situation. Runs without one of them prove little.
+    fn situations(&self) -> impl Iterator<Item = (String, u64)> {
+        let kinds = FaultKind::ALL.iter().map(|kind| format!("{kind:?}")).zip(self.faults);
+        let outcomes = OUTCOMES.map(str::to_owned).into_iter().zip(self.outcomes);
+        let others = [
+            ("messages", self.messages),
+            ("invocations", self.invocations),
+            ("kills", self.kills),
+            ("delivered", self.delivered),
+            ("repeated", self.repeated),
+            ("archived", self.archived),
+            ("parked", self.parked),
+            ("operator replays", self.operator_replays),
+            ("late duplicates", self.late_duplicates),
+            ("failed later", self.failed_later),
+            ("expired", self.expired),
         ];
-        all.into_iter().all(|times| times > 0)
+        let others = others.into_iter().map(|(name, count)| (name.to_owned(), count));
+        kinds.chain(outcomes).chain(others)
+    }
+
+    /// Returns the situations that never happened.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.situations().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
+    }
+}
+
+impl Display for RunStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: u64 = self.faults.iter().sum();
+        write!(f, "{faults} faults, {} after archiving", self.after_archiving)?;
+        self.situations().try_for_each(|(name, count)| write!(f, ", {name} {count}"))
     }
 }
 
@@ -128,12 +158,16 @@ pub(crate) struct Simulation {
     /// The number of invocations, which makes their ids unique.
     pub(crate) invocations: AtomicU64,
     pub(crate) kills: AtomicU64,
+    /// The number of each outcome, in the order of [`OUTCOMES`].
+    outcomes: [AtomicU64; OUTCOMES.len()],
 }
 
 impl Simulation {
     fn new(seed: u64, bug: Option<Bug>) -> Result<Self, String> {
         let rng = SimRng::of(seed);
-        let config = SimConfig::random(&rng);
+        // Most bugs need a certain fault, so the search for them has all kinds.
+        let fault_kinds = if bug.is_some() { FaultKinds::all() } else { FaultKinds::random(&rng) };
+        let config = SimConfig::random(&rng, fault_kinds);
         let started = Instant::now();
         let history = Arc::new(History::new(started, config.clocks));
         history.log(format!("{config:?}"));
@@ -196,6 +230,7 @@ impl Simulation {
             bug,
             invocations: AtomicU64::new(0),
             kills: AtomicU64::new(0),
+            outcomes: std::array::from_fn(|_| AtomicU64::new(0)),
             rng,
         })
     }
@@ -216,7 +251,8 @@ impl Simulation {
             messages: sent_messages.len() as u64,
             invocations: self.invocations.load(Ordering::Relaxed),
             kills: self.kills.load(Ordering::Relaxed),
-            faults: self.faults.injected(),
+            faults: self.config.fault_kinds.struck(),
+            outcomes: std::array::from_fn(|at| self.outcomes[at].load(Ordering::Relaxed)),
             delivered: count(&|sent_message| self.locations.is_delivered(&sent_message.key)),
             repeated: self.history.repeated(),
             archived: count(&|sent_message| self.locations.is_archived(&sent_message.key)),
@@ -227,6 +263,12 @@ impl Simulation {
             failed_later: count(&|sent_message| sent_message.is_record),
             expired: self.locations.expired(),
         })
+    }
+
+    pub(crate) fn count_outcome(&self, outcome: Outcome) {
+        if let Some(at) = OUTCOMES.iter().position(|name| *name == outcome.as_str()) {
+            self.outcomes[at].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Runs workers until the queue is empty.

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::bugs::Bug;
 use crate::config::{QueueKind, RetryStateMode};
+use crate::fault_kinds::FaultKind;
 use crate::faults::SkewedClock;
 use crate::genesys_port::WatchedGenesys;
 use crate::lasting_fault::LastingFault;
@@ -80,8 +81,7 @@ impl<'w> Worker<'w> {
                 Duration::from_millis(1) + rng.millis(self.simulation.config.max_poll_delay_ms),
             )
             .await;
-            let most = rng.draw(|rng| rng.usize(1..=10));
-            let received = locations.queues.receive(locations.queue, most, self.visibility());
+            let received = self.receive();
             if received.is_empty() {
                 // Rounds take hours: without faults, a poll every 20 seconds is enough.
                 if self.simulation.faults.has_ended()
@@ -95,23 +95,24 @@ impl<'w> Worker<'w> {
         }
     }
 
-    /// Returns true once in `count` times, until the faults end.
-    fn fault_happens(&self, count: u32) -> bool {
-        !self.simulation.faults.has_ended() && self.simulation.rng.one_in(count)
-    }
-
-    /// Returns the visibility timeout of a receive. Sometimes it ends while a worker still has the message.
-    fn visibility(&self) -> Duration {
-        if self.fault_happens(self.simulation.config.early_redelivery_one_in) {
-            self.simulation.rng.millis(self.simulation.config.max_poll_delay_ms)
-        } else {
-            VISIBILITY_TIMEOUT
+    /// Receives messages. Sometimes the visibility timeout ends while a worker still has them.
+    fn receive(&self) -> Vec<Received> {
+        let Simulation { rng, locations, faults, config, .. } = self.simulation;
+        let is_early =
+            faults.may_strike(FaultKind::EarlyRedelivery, config.early_redelivery_one_in);
+        let timeout =
+            if is_early { rng.millis(config.max_poll_delay_ms) } else { VISIBILITY_TIMEOUT };
+        let most = rng.draw(|rng| rng.usize(1..=10));
+        let received = locations.queues.receive(locations.queue, most, timeout);
+        if is_early && !received.is_empty() {
+            faults.count(FaultKind::EarlyRedelivery);
         }
+        received
     }
 
     /// Runs one invocation. Returns false if the execution environment has ended.
     async fn invocation(&self, replay: &Replay<Simulated>, received: &[Received]) -> bool {
-        let Simulation { rng, history, locations, .. } = self.simulation;
+        let Simulation { rng, history, locations, faults, config, .. } = self.simulation;
         let worker_id = self.simulation.invocations.fetch_add(1, Ordering::Relaxed) + 1;
         self.current_invocation.begin(worker_id);
         let messages: Vec<Message> = received.iter().map(|one| self.message(one)).collect();
@@ -127,15 +128,17 @@ impl<'w> Worker<'w> {
             function_arn: String::new(),
             deadline: self.clock.now().plus(FUNCTION_TIMEOUT),
         };
-        let polls = if self.fault_happens(2) { rng.draw(|rng| rng.u32(1..80)) } else { u32::MAX };
-        let stops_after =
-            self.fault_happens(self.simulation.config.shutdown_one_in).then(|| rng.millis(2_000));
+        let is_killed = faults.may_strike(FaultKind::Kill, 2);
+        let polls = if is_killed { rng.draw(|rng| rng.u32(1..80)) } else { u32::MAX };
+        let is_stopped = faults.may_strike(FaultKind::Shutdown, config.shutdown_one_in);
+        let stops_after = is_stopped.then(|| rng.millis(2_000));
         let stops = pin!(async {
             match stops_after {
                 Some(after) => tokio::time::sleep(after).await,
                 None => pending().await,
             }
             replay.shutdown.trigger();
+            faults.count(FaultKind::Shutdown);
             pending::<()>().await;
         });
         let batch = KilledAfterPolls {
@@ -149,6 +152,9 @@ impl<'w> Worker<'w> {
         };
         let Some(mut handled) = handled else {
             history.ended(worker_id, "is killed");
+            if is_killed {
+                faults.count(FaultKind::Kill);
+            }
             self.simulation.kills.fetch_add(1, Ordering::Relaxed);
             return false;
         };
@@ -191,9 +197,10 @@ impl<'w> Worker<'w> {
             let what = format!("{unaccounted} of {} have no outcome", received.len());
             history.violation_found(None, &what);
         }
-        let lost = self.fault_happens(20);
+        let lost = self.simulation.faults.strikes(FaultKind::AnswerLost, 20);
         for (one, handled) in received.iter().zip(handled) {
             let outcome = handled.result.outcome;
+            self.simulation.count_outcome(outcome);
             let code = handled.result.code();
             history.log(format!("{} is {} {code:?}", one.message_id, outcome.as_str()));
             if let Some(what) = self.simulation.config.lasting_fault.violation(&handled.result) {
