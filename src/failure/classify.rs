@@ -87,13 +87,13 @@ impl OriginalFailure {
     pub fn category(&self) -> Category {
         let message = self.error_message.as_deref();
         let message = message.filter(|_| !self.is_targets_text).unwrap_or_default();
+        let message = before_payload(message);
         match self.error_code.as_deref() {
-            Some("SDK_CLIENT_ERROR") => match status_in(before_payload(message)) {
-                Some(400) => by_message(message),
-                Some(status @ 401..=499) => by_status(status),
+            Some("SDK_CLIENT_ERROR") => match status_in(message) {
+                Some(400..=499) => by_message(message),
                 Some(_) | None => Category::EndpointUnreachable,
             },
-            Some(code) => by_error_code(code).unwrap_or_else(|| by_message(message)),
+            Some(code) => by_error_code(code, message).unwrap_or_else(|| by_message(message)),
             None => by_message(message),
         }
     }
@@ -101,7 +101,7 @@ impl OriginalFailure {
 
 /// Returns the category of an error code that is conclusive alone. The list of codes is open, so an unlisted code is
 /// read as words: `HTTP_503`, `NETWORK_TIMEOUT`, `TokenExpired`.
-fn by_error_code(code: &str) -> Option<Category> {
+fn by_error_code(code: &str, message: &str) -> Option<Category> {
     Some(match code {
         "THROTTLING" | "RESOURCE_LIMIT_EXCEEDED" => Category::RateLimitExceeded,
         "NO_PERMISSIONS" | "FAILED_TO_ASSUME_ROLE" => Category::AuthenticationRejected,
@@ -111,79 +111,145 @@ fn by_error_code(code: &str) -> Option<Category> {
         "NO_RESOURCE" => Category::TargetMissing,
         "INVALID_JSON" | "INVALID_PARAMETER" => Category::PayloadMalformed,
         // The dead letter of a Lambda function has the status of the invocation as its error code.
-        _ => return words::status_in_code(code).map(by_status).or_else(|| words::category(code)),
+        _ => {
+            let by_words = || words::category(code, is_parameter_code(code));
+            return words::status_in_code(code)
+                .map(|status| by_status(status, &format!("{code} {message}")))
+                .or_else(|| by_words().filter(|category| *category != Category::Unknown));
+        }
     })
 }
 
-fn by_message(message: &str) -> Category {
-    let message = before_payload(message);
-    evidence_status(message)
-        .map(by_status)
-        .or_else(|| words::category(message))
-        .unwrap_or(Category::Unknown)
+/// Returns true for an AWS service's code for a parameter of a call, such as the missing group of a FIFO queue's message.
+fn is_parameter_code(code: &str) -> bool {
+    let name = code.rsplit('.').next().unwrap_or(code);
+    let name = name.strip_suffix("Exception").unwrap_or(name);
+    ["MissingParameter", "MissingRequiredParameter", "InvalidParameter", "InvalidParameterValue"]
+        .contains(&name)
 }
 
-/// Returns the HTTP error status in `message`, if it says anything.
+fn by_message(message: &str) -> Category {
+    evidence_status(message).map_or_else(
+        || words::category(message, is_aws_error(message)).unwrap_or(Category::Unknown),
+        |status| by_status(status, message),
+    )
+}
+
+/// Returns the HTTP error status in `message`, if it is evidence.
 ///
 /// AWS answers most errors with 400, also throttling, missing queues and disabled keys. Its SDKs append this status, so
 /// there it is not evidence of a malformed payload.
 fn evidence_status(message: &str) -> Option<u16> {
-    const AWS_ERRORS: [&str; 4] = ["(Service:", "RequestID", "Request ID", "An error occurred ("];
-    let is_of_aws = AWS_ERRORS.iter().any(|sign| message.contains(sign));
-    status_in(message).filter(|status| *status != 400 || !is_of_aws)
+    status_in(message).filter(|status| *status != 400 || !is_aws_error(message))
 }
 
-fn by_status(status: u16) -> Category {
+/// Returns true for the text of an SDK about an error of an AWS service.
+fn is_aws_error(message: &str) -> bool {
+    const SIGNS: [&str; 7] = [
+        "(service:",
+        "requestid",
+        "request id",
+        "an error occurred (",
+        "$metadata",
+        "aws http error",
+        "__type",
+    ];
+    let message = message.to_ascii_lowercase();
+    SIGNS.iter().any(|sign| message.contains(sign))
+}
+
+/// Returns the category of an HTTP error status. Many services respond with 400 or 422 to a refused login and to a rate
+/// that is too high. So words about another cause in `text` decide there.
+fn by_status(status: u16, text: &str) -> Category {
     match status {
         429 => Category::RateLimitExceeded,
         401 | 403 => Category::AuthenticationRejected,
         404 => Category::TargetMissing,
-        400 | 413 | 422 => Category::PayloadMalformed,
         408 | 500..=599 => Category::EndpointUnreachable,
+        _ if words::MALFORMED_STATUSES.contains(&status) => {
+            words::category(text, false).unwrap_or(Category::PayloadMalformed)
+        }
         _ => Category::Unknown,
     }
 }
 
 /// Returns the first HTTP error status that is a separate word in `message`.
 ///
-/// Digits inside ids, timestamps, addresses and versions do not count.
+/// Digits inside ids, timestamps, addresses and versions do not count. The status of a malformed payload needs a word such
+/// as `HTTP` or `status` before it, its reason phrase after it, or the beginning of the message.
 fn status_in(message: &str) -> Option<u16> {
-    let words: Vec<(&str, bool)> = message
+    let words: Vec<Piece<'_>> = message
         .split_whitespace()
         .filter(|word| !word.starts_with("arn:"))
-        .map(without_port)
         .flat_map(pieces)
-        .map(|(word, is_first)| (word.trim_end_matches(['.', '!', '?']), is_first))
-        .filter(|(word, _)| !word.is_empty())
+        .filter(|piece| !piece.text.is_empty())
         .collect();
-    let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", |(word, _)| *word);
+    let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", |piece| piece.text);
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|it| it.is_ascii_digit());
-    words.iter().enumerate().find_map(|(at, (found, is_first))| {
-        let (before, next) = (word(at.checked_sub(1)), word(Some(at + 1)));
+    words.iter().enumerate().find_map(|(at, piece)| {
+        let (before, second) = (word(at.checked_sub(1)), word(at.checked_sub(2)));
+        let next = word(Some(at + 1));
         // `3 of 400` and `400 of 500`.
-        let is_share = before == "of" && is_number(word(at.checked_sub(2)))
-            || next == "of" && is_number(word(Some(at + 2)));
+        let is_share =
+            before == "of" && is_number(second) || next == "of" && is_number(word(Some(at + 2)));
         // The second part of a number, as in `1,400` and `400:17`.
-        let continues = !is_first && is_number(before);
-        let is_exit_code = before == "code" && word(at.checked_sub(2)) == "exit";
+        let continues = !piece.is_first && is_number(before);
+        let is_exit_code = before == "code" && second == "exit";
         let is_count = is_share
             || is_exit_code
             || continues
             || UNITS.contains(&next)
             || NUMBERED.contains(&before.to_ascii_lowercase().as_str());
-        status_word(found).filter(|_| !is_count)
+        let has_context = at == 0
+            || piece.is_bracketed
+            || is_status_word(before)
+            || is_status_word(second)
+            || is_reason_phrase(next)
+            || words::named_status(piece.text).is_some();
+        status_word(piece.text).filter(|status| {
+            !is_count && (has_context || !words::MALFORMED_STATUSES.contains(status))
+        })
     })
 }
 
-/// Splits a word at its punctuation. The flag is true for the first piece of the word.
-fn pieces(word: &str) -> impl Iterator<Item = (&str, bool)> {
+/// A part of a word, between its punctuation.
+struct Piece<'m> {
+    text: &'m str,
+    is_first: bool,
+    /// True if the word is in brackets alone, as in `(503)`.
+    is_bracketed: bool,
+}
+
+/// Splits a word at its punctuation.
+fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
     let is_separator = |letter: char| "()[]{}<>\"'`,;=:".contains(letter);
+    let end = word.trim_end_matches(['.', ',', ';', ':']);
+    let is_bracketed = word.starts_with(['(', '[']) && end.ends_with([')', ']']);
     let mut is_first = true;
-    word.split(is_separator).map(move |piece| {
+    without_port(word).split(is_separator).map(move |piece| {
+        let text = piece.trim_end_matches(['.', '!', '?']);
         let first = is_first;
         is_first &= piece.is_empty();
-        (piece, first)
+        let is_bracketed = is_bracketed && end.len() == text.len() + 2;
+        Piece { text, is_first: first, is_bracketed }
     })
+}
+
+/// Returns true for a word before a status.
+fn is_status_word(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    word.contains("status")
+        || word.starts_with("http")
+        // The end of an address.
+        || word.starts_with("//")
+        || ["code", "response", "responded", "returned", "returns", "answered", "got", "received"]
+            .contains(&&*word)
+}
+
+/// Returns true for the first word of the reason phrase of 400, 413 or 422.
+fn is_reason_phrase(word: &str) -> bool {
+    ["bad", "payload", "content", "unprocessable"].contains(&&*word.to_ascii_lowercase())
+        || word.eq_ignore_ascii_case("request")
 }
 
 /// Words after a number that show a count: the number is not a status.

@@ -2,59 +2,149 @@
 
 use super::Category;
 
-/// The phrases that determine the category: the first list with a phrase in the text decides. A phrase matches from
-/// the beginning of a word; with a space at its end it matches whole words.
-///
+/// Words of a text that occur near each other, in any order. A phrase matches from the beginning of a word; with a space
+/// at its end it matches whole words.
+struct Near {
+    subjects: &'static [&'static str],
+    faults: &'static [&'static str],
+    /// Subjects of other systems. A text with one of them does not match.
+    others: &'static [&'static str],
+}
+
+/// The maximum distance of a subject and its fault, in words.
+const NEAR: usize = 4;
+
 /// A malformed payload is archived without an attempt, so its phrases name the payload, its parts or its format. A fault of
-/// a service that validates or parses is not one.
-const PHRASES: &[(Category, &[&str])] = &[
-    (
-        Category::PayloadMalformed,
-        &[
+/// a service that validates or parses is not one, and neither is a fault of an answer, a pool or a database.
+const PAYLOAD_FAULTS: &[Near] = &[
+    Near {
+        subjects: &[
+            "payload", "message ", "body", "request ", "entity", "content", "event ", "record ",
+            "input",
+        ],
+        faults: &[
+            "too large",
+            "too long",
+            "too big",
+            "size exceed",
             "size limit",
-            "size exceeded",
+            "length exceed",
             "length limit",
             "payload limit",
-            "payload too large",
-            "payload too long",
-            "payload too big",
-            "message too large",
-            "message too long",
-            "message too big",
-            "body too large",
-            "body too long",
-            "entity too large",
-            "content too large",
-            "request too large",
-            "event too large",
-            "missing required field",
-            "missing required property",
-            "missing required parameter",
-            "missing required attribute",
-            "missing required key",
-            "missing required value",
-            "missing required member",
-            "missing required element",
-            "missing required argument",
-            "required field",
-            "required property",
-            "required parameter",
-            "field required",
-            "missing field",
-            "missing property",
-            "missing parameter",
-            "invalid payload",
-            "payload invalid",
-            "invalid json",
-            "not valid json",
-            "schema validation",
-            "unsupported media type",
+            "exceeds max",
+            "exceeds the max",
+            "exceeded max",
+            "exceeded the max",
         ],
-    ),
+        others: SIZED_OTHERS,
+    },
+    Near {
+        subjects: &["field", "property", "properties", "attribute", "element", "member "],
+        faults: &["missing", "required", "mandatory", "absent"],
+        others: &[],
+    },
+    Near {
+        subjects: &["payload", "json", "body"],
+        faults: &[
+            "invalid",
+            "not valid",
+            "malformed",
+            "syntax",
+            "unexpected",
+            "bad json",
+            "bad payload",
+            "bad body",
+            "pars",
+            "decod",
+            "deserializ",
+            "corrupt",
+        ],
+        others: &[
+            "response",
+            "answer",
+            "reply",
+            "web token",
+            "web key",
+            "config",
+            "setting",
+            "credential",
+            "certificate",
+        ],
+    },
+    Near {
+        subjects: &["schema"],
+        faults: &[
+            "validat", "mismatch", "violat", "error", "invalid", "match", "conform", "fail",
+            "against",
+        ],
+        others: SCHEMA_OTHERS,
+    },
+];
+
+/// Other things than a payload that have a size.
+const SIZED_OTHERS: &[&str] = &[
+    "took", "buffer", "cache", "heap", "memory", "storage", "response", "stack", "pool", "queue",
+    "disk", "log ", "file", "batch", "header", "cookie", "url ", "uri ",
+];
+
+/// Other schemas than that of a payload.
+const SCHEMA_OTHERS: &[&str] = &[
+    "registry",
+    "table",
+    "column",
+    "database",
+    "db ",
+    "sql ",
+    "migration",
+    "transient",
+    "retriev",
+    "no schema",
+    "management",
+];
+
+/// Size faults without a subject.
+const SIZE_FAULTS: &[&str] = &["size exceed", "size limit", "length limit"];
+
+/// A login's parts, which are refused.
+const LOGIN_FAULT: Near = Near {
+    subjects: &[
+        "token",
+        "signature",
+        "issuer",
+        "audience",
+        "session",
+        "jwt ",
+        "csrf",
+        "hmac",
+        "credential",
+        "client secret",
+    ],
+    faults: &[
+        "expir",
+        "invalid",
+        "missing",
+        "malformed",
+        "revoked",
+        "mismatch",
+        "validation",
+        "does not match",
+    ],
+    others: &[],
+};
+
+/// The phrases of the other categories: the first list with a phrase in the text decides.
+const PHRASES: &[(Category, &[&str])] = &[
     (
         // Limits that say nothing about the rate, and a service that is not the target.
         Category::Unknown,
-        &["memory limit", "retry limit", "redirect limit", "attempt limit", "schema registry"],
+        &[
+            "memory limit",
+            "retry limit",
+            "redirect limit",
+            "attempt limit",
+            "header or cookie",
+            "schema registry",
+        ],
     ),
     (
         Category::RateLimitExceeded,
@@ -97,26 +187,12 @@ const PHRASES: &[(Category, &[&str])] = &[
             "access denied",
             "accessdenied",
             "credential",
-            "invalid signature",
-            "signature invalid",
-            "signature mismatch",
-            "signature does not match",
-            "signature expired",
             "api key",
             "assume role",
-            "token expired",
-            "expired token",
-            "token has expired",
-            "token is expired",
+            "be assumed",
+            "client secret",
             "request is expired",
-            "token invalid",
-            "invalid token",
-            "token revoked",
-            "missing token",
-            "token missing",
-            "token validation",
             "jwt ",
-            "session expired",
             "invalid client",
             "invalid grant",
             "unrecognized client",
@@ -127,6 +203,7 @@ const PHRASES: &[(Category, &[&str])] = &[
         &[
             "timeout",
             "timed out",
+            "timedout",
             "time out",
             "time limit",
             "connection",
@@ -146,6 +223,10 @@ const PHRASES: &[(Category, &[&str])] = &[
             "epipe",
             "broken pipe",
             "certificate",
+            "cert ",
+            "x 509",
+            "pkix",
+            "https port",
             "handshake",
             "tls ",
             "ssl ",
@@ -168,7 +249,7 @@ const PHRASES: &[(Category, &[&str])] = &[
             "overload",
             "down ",
             "try again",
-            "5xx ",
+            "5 xx ",
         ],
     ),
     (Category::RateLimitExceeded, &["limit exceeded"]),
@@ -188,61 +269,135 @@ const PHRASES: &[(Category, &[&str])] = &[
             "deleted recently",
         ],
     ),
-    (
-        Category::PayloadMalformed,
-        &[
-            "malformed",
-            "schema",
-            "validation error",
-            "validation fail",
-            "validation exception",
-            "failed validation",
-            "customer validation",
-            "bad request",
-            "unprocessable",
-            "invalid body",
-            "invalid request",
-            "invalid input",
-            "invalid execution input",
-            "invalid parameter",
-            "invalid argument",
-            "invalid format",
-            "invalid field",
-            "invalid message",
-            "parse error",
-            "parse exception",
-            "parse failed",
-            "json parse",
-            "json decode",
-            "deserializ",
-            "serialization error",
-            "serialization exception",
-        ],
-    ),
 ];
 
-/// Returns the category of the first phrase; `None` if the text has none. Separators and camel case separate words.
-pub(super) fn category(text: &str) -> Option<Category> {
-    let words = spaced(text);
-    let has = |phrase: &&str| {
-        words.match_indices(*phrase).any(|(at, _)| words.get(..at).is_some_and(ends_a_word))
-    };
-    PHRASES
-        .iter()
-        .find(|(_, phrases)| phrases.iter().any(has))
-        .map(|(category, _)| *category)
-        .filter(|category| *category != Category::Unknown)
+/// Phrases of a malformed payload that do not name it. They count only if nothing else is named.
+const UNNAMED_FAULTS: &[&str] = &[
+    "malformed",
+    "validation error",
+    "validation fail",
+    "validation exception",
+    "failed validation",
+    "customer validation",
+    "bad request",
+    "unprocessable",
+    "unsupported media type",
+    "invalid input",
+    "invalid execution input",
+    "invalid data ",
+    "invalid format",
+    "invalid field",
+    "invalid message",
+    "missing parameter",
+    "required parameter",
+    "invalid parameter",
+    "missing required",
+    "parse error",
+    "parse exception",
+    "parse failed",
+    "deserializ",
+    "serialization error",
+    "serialization exception",
+];
+
+/// Subjects of other systems that are validated, parsed or malformed too.
+const OTHER_SUBJECTS: &[&str] = &[
+    "response",
+    "answer",
+    "reply",
+    "url ",
+    "uri ",
+    "token",
+    "signature",
+    "issuer",
+    "audience",
+    "cert",
+    "key data",
+    "license",
+    "licence",
+    "config",
+    "setting",
+    "environment",
+    "database",
+    "table",
+    "sql ",
+    "transaction",
+    "concurrent",
+    "session",
+    "secret",
+    "queue",
+    "pool",
+    "host ",
+    "header",
+    "cookie",
+    "chunk",
+    "content type",
+    "data source",
+    "file",
+];
+
+/// Returns the category of a text's words; `None` if they do not determine one. Separators and camel case separate words.
+///
+/// `is_of_aws`: the text is an error of an AWS service, which has the same words for the parameters of a call.
+pub(super) fn category(text: &str, is_of_aws: bool) -> Option<Category> {
+    let words = Words::of(text);
+    let is_size_fault = words.have_any(SIZE_FAULTS) && !words.have_any(SIZED_OTHERS);
+    if PAYLOAD_FAULTS.iter().any(|fault| words.have_near(fault)) || is_size_fault {
+        return Some(Category::PayloadMalformed);
+    }
+    if words.have_near(&LOGIN_FAULT) {
+        return Some(Category::AuthenticationRejected);
+    }
+    if let Some((category, _)) = PHRASES.iter().find(|(_, phrases)| words.have_any(phrases)) {
+        return Some(*category);
+    }
+    let is_unnamed = words.have_any(UNNAMED_FAULTS) && !words.have_any(OTHER_SUBJECTS);
+    (is_unnamed && !is_of_aws).then_some(Category::PayloadMalformed)
 }
 
-fn ends_a_word(before: &str) -> bool {
-    before.is_empty() || before.ends_with(' ')
+/// The words of a text in lower case, each followed by a space. A number is a word of its own.
+struct Words(String);
+
+impl Words {
+    fn of(text: &str) -> Self {
+        Self(spaced(text))
+    }
+
+    /// Returns the places of a phrase: the number of words before it.
+    fn places(&self, phrase: &str) -> impl Iterator<Item = usize> {
+        let before = self.0.match_indices(phrase).filter_map(|(at, _)| self.0.get(..at));
+        before
+            .filter(|before| before.is_empty() || before.ends_with(' '))
+            .map(|before| before.matches(' ').count())
+    }
+
+    fn have_any(&self, phrases: &[&str]) -> bool {
+        phrases.iter().any(|phrase| self.places(phrase).next().is_some())
+    }
+
+    fn have_near(&self, near: &Near) -> bool {
+        let places = |phrases: &[&str]| -> Vec<usize> {
+            phrases.iter().flat_map(|phrase| self.places(phrase)).collect()
+        };
+        let faults = places(near.faults);
+        !faults.is_empty()
+            && places(near.subjects)
+                .iter()
+                .any(|subject| faults.iter().any(|fault| subject.abs_diff(*fault) <= NEAR))
+            && !self.have_any(near.others)
+    }
 }
 
 /// The words of a code that make its number an HTTP status. Numbers of vendors, as in `ORA-503`, have other names.
-const STATUS_NAMES: [&str; 12] = [
+const STATUS_NAMES: [&str; 10] = [
     "http", "https", "status", "response", "api", "rest", "webhook", "gateway", "server", "client",
-    "error", "err",
 ];
+
+/// Words of a code that make its number an HTTP status, unless it is the status of a malformed payload.
+const WEAK_STATUS_NAMES: [&str; 2] = ["error", "err"];
+
+/// The statuses of a malformed payload.
+pub(super) const MALFORMED_STATUSES: [u16; 3] = [400, 413, 422];
 
 /// Returns the HTTP error status inside an error code, such as `HTTP_503`, `Error503` or `503_SERVICE_UNAVAILABLE`;
 /// `None` without one.
@@ -254,19 +409,22 @@ pub(super) fn status_in_code(code: &str) -> Option<u16> {
 /// Returns the number of a code that also has a name of a status.
 pub(super) fn named_status(code: &str) -> Option<u16> {
     let words = spaced(code);
-    let is_named = words.split(' ').any(|word| STATUS_NAMES.contains(&word));
-    code.split(|letter: char| !letter.is_alphanumeric()).filter(|_| is_named).find_map(|part| {
+    let has = |names: &[&str]| words.split(' ').any(|word| names.contains(&word));
+    let (is_named, is_weak) = (has(&STATUS_NAMES), has(&WEAK_STATUS_NAMES));
+    let parts = code.split(|letter: char| !letter.is_alphanumeric());
+    parts.filter(|_| is_named || is_weak).find_map(|part| {
         let (name, rest) = part.split_at(part.find(|letter: char| letter.is_ascii_digit())?);
         let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, rest) = rest.split_at(end);
         // Not the digits of an id, such as `a403c`.
         let is_separate = name.is_empty() || name.chars().count() >= 3;
         let ends = rest.is_empty() || rest.starts_with(char::is_uppercase);
-        status(digits).filter(|_| is_separate && ends)
+        let accepts = |status: &u16| is_named || !MALFORMED_STATUSES.contains(status);
+        status(digits).filter(accepts).filter(|_| is_separate && ends)
     })
 }
 
-/// Returns the words of a text in lower case, each followed by a space. A number is a word of its own.
+/// Returns the words of a text in lower case, each followed by a space.
 fn spaced(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len() + 8);
     let mut letters = text.chars().peekable();
@@ -325,9 +483,21 @@ mod tests {
 
     #[test]
     fn phrase_matches_from_the_beginning_of_a_word() {
+        let category = |text| category(text, false);
         assert_eq!(category("unthrottled"), None);
         assert_eq!(category("a throttled call"), Some(Category::RateLimitExceeded));
         assert_eq!(category("quota exceeded"), Some(Category::RateLimitExceeded));
         assert_eq!(category("quotation failed"), None, "not a whole word");
+    }
+
+    #[test]
+    fn subject_and_fault_match_near_each_other() {
+        let category = |text| category(text, false);
+        let malformed = Some(Category::PayloadMalformed);
+        for text in ["body is invalid", "invalid request body", "invalid: the whole body"] {
+            assert_eq!(category(text), malformed, "{text}");
+        }
+        assert_eq!(category("invalid order, which has no customer and no body"), None);
+        assert_eq!(category("invalid response body"), None);
     }
 }
