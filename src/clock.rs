@@ -53,7 +53,8 @@ impl Timestamp {
         u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
-    /// Parses a time of another system: RFC 3339, or seconds or milliseconds since 1970, from the year 2000 on.
+    /// Parses a time of another system: RFC 3339, `2026-07-25 17:20:00` (also with `T`, a fraction or an offset such as
+    /// `+0200`; UTC without one), or seconds or milliseconds since 1970, from the year 2000 on.
     #[must_use]
     pub fn parse_any(text: &str) -> Option<Self> {
         let epoch = || match text.parse().ok()? {
@@ -61,7 +62,7 @@ impl Timestamp {
             millis @ MIN_EPOCH_MILLIS.. => Some(Self(millis)),
             _ => None,
         };
-        Self::parse(text).or_else(epoch)
+        Self::parse(text).or_else(epoch).or_else(|| Self::parse(&as_rfc_3339(text)?))
     }
 
     /// Returns the time in a compact form for an object key: `20260725T172000250Z`.
@@ -93,6 +94,23 @@ impl Timestamp {
     pub fn plus(self, after: Duration) -> Self {
         Self(self.0.saturating_add(millis(after)))
     }
+}
+
+/// Returns a date and time of SQL or Python in the form of RFC 3339.
+fn as_rfc_3339(text: &str) -> Option<String> {
+    let (date, rest) = (text.get(..10)?, text.get(10..)?);
+    let clock = rest.strip_prefix([' ', 'T', 't'])?;
+    let end = clock.find(|it: char| !it.is_ascii_digit() && it != ':' && it != '.');
+    let (clock, offset) = clock.split_at(end.unwrap_or(clock.len()));
+    let offset = match offset.trim() {
+        "" | "Z" | "z" | "UTC" => "Z".to_owned(),
+        // `+0200` and `+02`.
+        offset => {
+            let (hours, minutes) = (offset.get(..3)?, offset.get(3..)?.trim_start_matches(':'));
+            format!("{hours}:{}", if minutes.is_empty() { "00" } else { minutes })
+        }
+    };
+    Some(format!("{date}T{clock}{offset}"))
 }
 
 impl fmt::Display for Timestamp {
@@ -160,6 +178,29 @@ mod tests {
         assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
         assert_eq!(Timestamp::parse("yesterday"), None);
         assert_eq!(moment.compact(), "20260725T172000250Z");
+    }
+
+    #[test]
+    fn timestamp_of_another_system_is_read() {
+        let moment = Some(Timestamp::from_millis(1_785_000_000_000));
+        for text in [
+            "2026-07-25T17:20:00Z",
+            "2026-07-25T17:20:00",
+            "2026-07-25 17:20:00",
+            "2026-07-25 17:20:00.000 UTC",
+            "2026-07-25T19:20:00+0200",
+            "2026-07-25 19:20:00+02",
+            "2026-07-25 19:20:00 +02:00",
+            "1785000000",
+            "1785000000000",
+        ] {
+            assert_eq!(Timestamp::parse_any(text), moment, "{text}");
+        }
+        for text in
+            ["", "2026-07-25", "2026-07-25 early", "2026-07-25T17:20:00+x", "ÄÄÄÄÄÄÄÄÄÄ", "5"]
+        {
+            assert_eq!(Timestamp::parse_any(text), None, "{text}");
+        }
     }
 
     #[test]

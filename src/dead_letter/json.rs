@@ -99,8 +99,13 @@ impl<'m> Object<'m> {
             })
         };
         self.0.iter().any(|(key, raw)| {
-            names.contains(&key.as_str()) && is_one(raw.get())
-                || names.iter().any(|name| is_inside(raw.get(), name))
+            let raw = raw.get();
+            // Inside a string the quotes are escaped, inside a string of a string twice.
+            let unescaped = raw.contains("\\\"").then(|| raw.replace('\\', ""));
+            let has_inside = |text: &str| names.iter().any(|name| is_inside(text, name));
+            names.contains(&key.as_str()) && is_one(raw)
+                || has_inside(raw)
+                || unescaped.is_some_and(|text| has_inside(&text))
         })
     }
 
@@ -137,6 +142,9 @@ mod tests {
         for (body, expected) in [
             (r#"{"s":"on"}"#, true),
             (r#"{"a":{"b":[{"s" : "off"}]}}"#, true),
+            (r#"{"a":"{\"s\":\"on\"}"}"#, true),
+            (r#"{"a":"{\"b\":\"{\\\"s\\\": \\\"off\\\"}\"}"}"#, true),
+            (r#"{"a":"{\"s\":\"none\"}"}"#, false),
             (r#"{"a":{"s":"none"}}"#, false),
             (r#"{"a":"s","on":1}"#, false),
             (r#"{"a":{"t":"on"}}"#, false),

@@ -156,6 +156,16 @@ async fn import_leaves_out_events_of_an_earlier_import() -> TestResult {
     assert_eq!(counts(office.import(&yes).await?.json()?), [2, 2, 0]);
     let again = [&yes[..], &["--again"]].concat();
     assert_eq!(counts(office.import(&again).await?.json()?), [4, 0, 0]);
+    // A repaired payload of an imported event is imported, and two new payloads of one event are not.
+    let other = |id: &str| event(id).replace("\"c\"", "\"d\"");
+    let all = [event("e-1"), other("e-1"), event("e-2"), event("e-5"), event("e-5"), other("e-5")];
+    std::fs::write(source.path(), all.concat())?;
+    let ran = office.import(&yes).await?;
+    let said = ran.json()?;
+    assert_eq!(counts(said.clone()), [2, 2, 1]);
+    assert_eq!(said["duplicates"], 1);
+    assert!(ran.stderr.contains("line 6: another payload has the same event id"), "{ran:?}");
+    std::fs::write(source.path(), event("e-1") + &event("e-2") + &event("e-3") + &event("e-4"))?;
     // Another target is another import.
     let arn = format!("{}-2", Arn::parse_trusted(&office.queue).ok_or("no ARN")?.as_str());
     let elsewhere = [&yes[..], &["--target-arn", &arn]].concat();
@@ -173,6 +183,8 @@ async fn import_since_a_time_leaves_out_older_failures() -> TestResult {
         &[
             event("old", ",\"failed_at\":\"2026-07-01T00:00:00Z\""),
             event("new", ",\"failed_at\":\"2026-07-03T00:00:00Z\""),
+            event("again", ",\"failed_at\":\"2026-07-01 00:00:00\""),
+            event("again", ",\"failed_at\":\"2026-07-03 00:00:00\""),
             event("undated", ""),
         ]
         .concat(),
@@ -180,7 +192,7 @@ async fn import_since_a_time_leaves_out_older_failures() -> TestResult {
     let import = ["--file", name(&source)?, "--since", "2026-07-02T00:00:00Z"];
     let ran = office.import(&import).await?;
     let said = ran.json()?;
-    assert_eq!([&said["fit"], &said["older"], &said["without_time"]], [2, 1, 1]);
-    assert!(ran.stderr.contains("1 of the events have no time of their own"), "{ran:?}");
+    assert_eq!([&said["fit"], &said["older"], &said["without_time"]], [3, 2, 1]);
+    assert!(ran.stderr.contains("1 of the events have no time that can be read"), "{ran:?}");
     Ok(())
 }

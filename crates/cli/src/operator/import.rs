@@ -114,6 +114,7 @@ pub async fn import(
         progress,
         stop,
         seen: HashSet::new(),
+        identities: HashSet::new(),
         batch: Vec::new(),
         imported: ImportSummary::default(),
     };
@@ -136,7 +137,10 @@ struct Importer<'a, I> {
     cursor: &'a mut dyn ImportCursor,
     progress: &'a dyn Progress,
     stop: &'a CancellationToken,
+    /// The ids in the cursor of the events so far.
     seen: HashSet<String>,
+    /// The identities of the events that are queued.
+    identities: HashSet<String>,
     /// The messages of the next call.
     batch: Vec<Queueable>,
     imported: ImportSummary,
@@ -187,9 +191,12 @@ impl<I: MessageSender> Importer<'_, I> {
             Ok(made) if made.message.size() > max_bytes => {
                 self.refuse(place, &Unusable::TooLong(made.message.size(), max_bytes));
             }
-            Ok(made) if !self.seen.insert(made.identity.clone()) => self.imported.duplicates += 1,
             Ok(made) if self.is_older(made.at) => self.imported.older += 1,
+            Ok(made) if !self.seen.insert(made.cursor_id()) => self.imported.duplicates += 1,
             Ok(made) if self.cursor.has(&made.cursor_id()) => self.imported.imported_before += 1,
+            Ok(made) if !self.identities.insert(made.identity.clone()) => {
+                self.refuse(place, &Unusable::OtherPayload);
+            }
             Ok(made) => {
                 let is_undated = self.options.since.is_some() && made.at.is_none();
                 self.imported.without_time += u64::from(is_undated);

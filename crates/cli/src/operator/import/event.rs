@@ -16,6 +16,8 @@ pub(super) struct FailedEvent {
     /// The failure in words.
     pub(super) failure_reason: Option<String>,
     pub(super) stack_trace: Option<String>,
+    /// A text that a diagnosis did not use as evidence, for example because the target's own code wrote it.
+    pub(super) targets_text: Option<String>,
     pub(super) event_type: Option<String>,
     /// The target that failed, if the source names it by an ARN.
     pub(super) target_arn: Option<String>,
@@ -54,6 +56,10 @@ pub enum Unusable {
     NotReplayable(FailureCode),
     #[error("the function would not replay the event: {0}")]
     UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
+    #[error(
+        "another payload has the same event id and target: correct the id of one of them, or import the right payload alone"
+    )]
+    OtherPayload,
     #[error("the event was not queued: {0}")]
     NotQueued(String),
     /// The source has something else at this place.
@@ -80,13 +86,13 @@ impl FailedEvent {
         let is_base64 = |names: &[&str], word: &str| raw(names).is_some_and(|it| it == word);
         let binary = is_base64(&["payload_encoding", "payloadEncoding"], "\"base64\"")
             || is_base64(&["is_base64_encoded", "isBase64Encoded"], "true");
-        // The seed tutorials write `unknown` for a missing id or type.
-        let known = |names: &[&str]| text(names).filter(|text| text != "unknown");
+        let known = |names: &[&str]| text(names).filter(|text| !is_placeholder(text));
         let event = Self {
             id: known(&["event_id", "eventId", "id"]),
             failure_code: text(&["failure_code", "failureCode"]),
             failure_reason: text(&["failure_reason", "failureReason"]),
             stack_trace: text(&["stack_trace", "stackTrace"]),
+            targets_text: None,
             event_type: known(&["event_type", "eventType"]),
             target_arn: None,
             time: text(TIMES).and_then(|time| Timestamp::parse_any(&time)),
@@ -101,10 +107,14 @@ impl FailedEvent {
         };
         // A record of a diagnosis. Its failure code is the function's, not that of the first failure.
         let code = event.failure_code.as_deref().and_then(FailureCode::parse);
+        let category = text(&["failureCategory"]);
+        let said = text(&["errorMessage"]);
+        let is_evidence = category.as_deref() != Some(Category::Unknown.as_str());
+        let (failure_reason, targets_text) = if is_evidence { (said, None) } else { (None, said) };
         Ok(Self {
-            failure_reason: text(&["errorMessage"]),
-            failure_code: text(&["errorCode"])
-                .or_else(|| known_category(text(&["failureCategory"])?)),
+            failure_reason,
+            targets_text,
+            failure_code: text(&["errorCode"]).or_else(|| known_category(category?)),
             target_arn: text(&["replayEndpoint"]).filter(|target| target.starts_with("arn:")),
             payload: match code.filter(|code| code.is_without_event()) {
                 Some(code) => Err(Unusable::NotReplayable(code)),
@@ -130,6 +140,13 @@ const TIMES: &[&str] = &[
     "archivedAt",
 ];
 
+/// Returns true for the text of a missing id or type. The seed tutorials write `unknown`.
+fn is_placeholder(text: &str) -> bool {
+    ["unknown", "n/a", "none", "null", "undefined", "-"]
+        .iter()
+        .any(|placeholder| text.trim().eq_ignore_ascii_case(placeholder))
+}
+
 /// Returns a category that a diagnosis recorded; `None` if it says nothing.
 fn known_category(category: String) -> Option<String> {
     (category != Category::Unknown.as_str()).then_some(category)
@@ -153,8 +170,9 @@ fn payload(raw: &str) -> Result<String, Unusable> {
     if text.trim().is_empty() {
         return Err(Unusable::NoPayload);
     }
-    // Base64 of binary data has these characters, and few texts of a length that is divisible by four.
-    let is_base64 = text.contains(['=', '+', '/']) && BASE64_STANDARD.decode(&text).is_ok();
+    // A short text may be both: `orders/1` is a text.
+    let may_be_base64 = text.ends_with('=') || text.len() >= 24 && text.contains(['+', '/']);
+    let is_base64 = may_be_base64 && BASE64_STANDARD.decode(&text).is_ok();
     (!is_base64).then_some(text).ok_or(Unusable::Binary)
 }
 
@@ -178,6 +196,7 @@ mod tests {
                 failure_code: Some("503".to_owned()),
                 failure_reason: Some("r".to_owned()),
                 stack_trace: Some("s".to_owned()),
+                targets_text: None,
                 event_type: None,
                 target_arn: None,
                 time: None,
@@ -197,6 +216,7 @@ mod tests {
             (r#"{"payload":"<order/>"}"#, "<order/>"),
             (r#"{"payload":"7"}"#, "7"),
             (r#"{"payload":"ping"}"#, "ping"),
+            (r#"{"payload":"orders/1"}"#, "orders/1"),
         ] {
             assert_eq!(payload_of(text).as_deref(), Ok(expected), "{text}");
         }
@@ -229,6 +249,7 @@ mod tests {
     fn failed_event_id_is_ignored_when_unknown() {
         let id = |text| FailedEvent::read(text).map(|event| event.id);
         assert_eq!(id(r#"{"event_id":"unknown"}"#), Ok(None));
+        assert_eq!(id(r#"{"event_id":"N/A"}"#), Ok(None));
         assert_eq!(id(r#"{"event_id":""}"#), Ok(None));
         let other = id(r#"{"event_id":null,"id":"e-1"}"#);
         assert_eq!(other, Ok(Some("e-1".to_owned())));

@@ -82,8 +82,7 @@ pub fn read_all(
         if begun.is_empty() {
             continue;
         }
-        // A text that begins with `[`, or with a line of only `{`, is one document over many lines.
-        if is_first && (begun.starts_with(b"[") || begun == b"{") {
+        if is_first && is_beginning_of_document(begun) {
             return read_document(line, text, found);
         }
         is_first = false;
@@ -99,6 +98,12 @@ pub fn read_all(
         }
     }
     Ok(())
+}
+
+/// Returns true for the first line of a document over many lines: a list, or an object that is not complete.
+fn is_beginning_of_document(line: &[u8]) -> bool {
+    let is_open = line.ends_with(b"{") || line.ends_with(b"[") || line.ends_with(b",");
+    line.starts_with(b"[") || line.starts_with(b"{") && is_open
 }
 
 /// Passes on one line: a failed event, or a page of them. Returns `false` if `found` did.
@@ -228,6 +233,11 @@ mod tests {
         for (text, expected) in [
             ("{\n\"Messages\": [{\"MessageId\":\"m-1\",\"Body\":\"b\"}]}", "event 1: m-1"),
             ("{\"Records\":[{\"messageId\":\"m-1\",\"body\":\"b\"}]}", "line 1, event 1: m-1"),
+            ("{\"Messages\": [\n{\"MessageId\":\"m-1\",\"Body\":\"b\"}\n]}", "event 1: m-1"),
+            (
+                "{ \"n\": 1,\n\"Messages\": [{\"MessageId\":\"m-1\",\"Body\":\"b\"}]}",
+                "event 1: m-1",
+            ),
             ("[{\"MessageId\":\"m-1\",\"Body\":\"b\"}]", "event 1: m-1"),
             ("{\"MessageId\":\"m-1\",\"Body\":\"b\"}", "line 1: m-1"),
             (

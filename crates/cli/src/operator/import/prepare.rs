@@ -55,6 +55,7 @@ pub(super) fn prepare(
     let reason = event.failure_reason.as_deref().map(|reason| clean(reason, MAX_REASON_BYTES));
     let trace = event.stack_trace.as_deref();
     let said = message_of(code.as_deref(), reason, trace);
+    let trace = trace.or(event.targets_text.as_deref());
     let mut message = imported_message(body)?;
     let attributes = [
         (ingested::ORIGIN, Some(imported::IMPORT.to_owned())),
@@ -80,7 +81,7 @@ pub(super) fn prepare_archived(
 ) -> Result<PreparedMessage, Unusable> {
     let message = document.message().ok_or(Unusable::NoPayload)?;
     let at = document.archived_at();
-    finish(&document.event_id, at, restored(message, target_arn)?, target)
+    finish(&document.event_id, at, restored(message, target_arn, target)?, target)
 }
 
 /// Restores a message of a queue. The event's own id identifies it; without one, the message id.
@@ -95,18 +96,27 @@ pub(super) fn prepare_message(
     };
     let id = event_id.map_or_else(|| message.id.to_string(), |id| id.as_str().to_owned());
     let sent_at = message.sent_at;
-    finish(&id, sent_at, restored(message, target_arn)?, target)
+    finish(&id, sent_at, restored(message, target_arn, target)?, target)
 }
 
 /// Returns a message for the queue with the body and attributes of an earlier one. Attributes of an operator replay are
 /// removed, because an import is not a plan of this deployment.
-fn restored(message: Message, target_arn: Option<&str>) -> Result<Message, Unusable> {
+fn restored(
+    message: Message,
+    target_arn: Option<&str>,
+    target: &ReplayTarget,
+) -> Result<Message, Unusable> {
     if message.is_base64() {
         return Err(Unusable::Binary);
     }
-    if let Some(arn) = target_arn {
-        return retargeted(message, arn);
+    match target_arn {
+        Some(arn) => retargeted(message, arn, target),
+        None => whole(message),
     }
+}
+
+/// Returns a message for the queue with the body and attributes of an earlier one.
+fn whole(message: Message) -> Result<Message, Unusable> {
     let moved_id = message.moved_from().map(|_| message.id.to_string());
     let mut restored = imported_message(message.body)?;
     (restored.attributes, restored.typed) = (message.attributes, message.typed);
@@ -121,11 +131,13 @@ fn restored(message: Message, target_arn: Option<&str>) -> Result<Message, Unusa
 }
 
 /// Returns the event of an earlier message for another target. The envelope around the event is left out, because only
-/// its sender's parser would remove it.
-fn retargeted(message: Message, arn: &str) -> Result<Message, Unusable> {
+/// its sender's parser would remove it. For the message's own target the message is unchanged: its report of a later
+/// failure shows the function that the event must be delivered again.
+fn retargeted(message: Message, arn: &str, target: &ReplayTarget) -> Result<Message, Unusable> {
+    let own_destination = ClassifiedMessage::of(&message, target).destination;
     let ParsedMessage::DeadLetter(dead_letter) = parse(&message) else {
         // Any payload is accepted with a target, except for a message that says that it has none.
-        let mut restored = restored(message, None)?;
+        let mut restored = whole(message)?;
         restored.attributes.insert("TARGET_ARN".to_owned(), arn.to_owned());
         return Ok(restored);
     };
@@ -144,6 +156,9 @@ fn retargeted(message: Message, arn: &str) -> Result<Message, Unusable> {
     retargeted.group.clone_from(&message.group);
     for (name, value) in attributes {
         retargeted.attributes.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    if ClassifiedMessage::of(&retargeted, target).destination == own_destination {
+        return whole(message);
     }
     Ok(retargeted)
 }
@@ -208,7 +223,7 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
     }
     let lines = trace.unwrap_or_default().lines();
     let found = lines
-        .filter(|line| !is_frame(line.trim()))
+        .filter(|line| !is_code(line))
         .map(|line| clean(line.trim(), MAX_REASON_BYTES))
         .map(|line| (category(&line), line))
         .find(|(found, _)| *found != Category::Unknown);
@@ -220,11 +235,16 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
     Some(both.filter(|both| category(both) == meant).unwrap_or(line))
 }
 
-/// Returns true for a line of a stack trace that names a place in the code. Its names and numbers are not evidence.
-fn is_frame(line: &str) -> bool {
-    ["at ", "File \"", "from ", "in ", "...", "goroutine ", "/"]
+/// Returns true for a line of a stack trace with code or its place. The names and numbers of such lines are not evidence.
+fn is_code(line: &str) -> bool {
+    let begun = line.trim_start();
+    // An indented line is code, except for `java.net.ConnectException: Connection refused`.
+    let is_indented = begun.len() < line.len();
+    let has_name = begun.split_once(": ").is_some_and(|(name, _)| !name.contains([' ', '(', '"']));
+    let is_frame = ["at ", "File \"", "from ", "in ", "...", "goroutine ", "/"]
         .iter()
-        .any(|begin| line.starts_with(begin))
+        .any(|begin| begun.starts_with(begin));
+    is_frame || is_indented && !has_name
 }
 
 /// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.

@@ -336,7 +336,7 @@ fn warnings(imported: &ImportSummary) -> Vec<String> {
         ),
         (
             imported.without_time,
-            "have no time of their own, and are imported regardless of --since",
+            "have no time that can be read, and are imported regardless of --since",
         ),
         (
             imported.from_archive,

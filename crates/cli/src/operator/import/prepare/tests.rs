@@ -52,6 +52,16 @@ fn category_follows_code_then_reason_then_stack_trace() -> Result<(), Unusable> 
             "it failed",
             r#""failure_reason":"it failed","stack_trace":"Boom: x\n\tat a.Sync.run(Sync.java:400)\n at timeout""#,
         ),
+        (
+            Category::Unknown,
+            "boom",
+            r#""failure_reason":"boom","stack_trace":"Traceback:\n    retry(after=2, status=400)\n    schema.validate(1)\n   bei Crm.Timeout.Load()""#,
+        ),
+        (
+            Category::Unknown,
+            "boom",
+            r#""failure_reason":"boom","stack_trace":"main.(*SchemaClient).Get(0xc000)\nlib/schema.rb:4:in load""#,
+        ),
         (Category::Unknown, "", r#""failure_code":"ODD""#),
     ] {
         let text = format!(r#"{{"id":"e-1","payload":{{"interactionId":"c-1"}},{failure}}}"#);
@@ -161,6 +171,11 @@ fn record_of_a_diagnosis_is_imported_with_its_first_failure() -> Result<(), Unus
     assert_eq!(by_category.category, Category::TargetMissing);
     let of_no_event = prepared(&record(r#","failureCode":"NOT_AN_EVENT""#), None);
     assert_eq!(of_no_event.err(), Some(Unusable::NotReplayable(FailureCode::NotAnEvent)));
+    let text = record(r#","errorMessage":"schema validation failed""#);
+    let of_unknown = prepared(&text.replace("TARGET_MISSING", "UNKNOWN"), None)?;
+    assert_eq!(of_unknown.category, Category::Unknown, "the text was not evidence before");
+    let trace = attribute(&of_unknown, imported::STACK_TRACE);
+    assert_eq!(trace.as_deref(), Some("schema validation failed"));
     let binary = prepared(&record(r#","payloadEncoding":"base64""#), None);
     assert_eq!(binary.err(), Some(Unusable::Binary));
     Ok(())
@@ -214,6 +229,26 @@ fn event_inside_an_envelope_is_imported_for_another_target() -> Result<(), Unusa
         assert_eq!(made.message.body, event);
         assert_eq!(made.identity, format!("e-1|{arn} "));
     }
+    Ok(())
+}
+
+#[test]
+fn message_is_unchanged_for_its_own_target() -> Result<(), Unusable> {
+    let arn = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+    let report = format!(
+        r#"{{"requestContext":{{"functionArn":"{arn}:$LATEST","requestId":"r-1"}},"requestPayload":{{"id":"e-1","detail-type":"t","source":"s","detail":{{}}}}}}"#
+    );
+    let original = ReplayTarget::Original(AllowedTargets::Any);
+    let made = prepare_message(imported_message(report.clone())?, Some(arn), &original)?;
+    assert_eq!(made.message.body, report, "with the report of a later failure");
+    assert!(made.identity.ends_with(" r-1"), "{}", made.identity);
+    let queue = "arn:aws:sqs:eu-central-1:271828182845:orders";
+    let mut moved = imported_message(r#"{"orderId":7}"#.to_owned())?;
+    for (name, value) in [(SOURCE_QUEUE, queue), ("tenant", "t1")] {
+        moved.attributes.insert(name.to_owned(), value.to_owned());
+    }
+    let made = prepare_message(moved, Some(queue), &original)?;
+    assert_eq!(attribute(&made, "tenant").as_deref(), Some("t1"));
     Ok(())
 }
 
