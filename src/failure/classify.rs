@@ -1,6 +1,7 @@
 //! The category of the first delivery's failure, from structured evidence only, never from the event's own
 //! body.
 
+mod phrases;
 mod words;
 
 /// The failure of the first delivery, as far as the dead letter describes it.
