@@ -45,9 +45,9 @@ def main() -> int:
     with stack.directory("invoke") as directory, stack.running(directory, host) as started:
         with build.running([build.PROGRAMS[function]]) as programs:
             executable = programs.wait(build.PROGRAMS[function])
-        # Without the event source mapping, because it would replay the message that ingest queues.
-        ingests = function == build.INGEST
-        local = started.with_ingest(executable, ReplayEnabled="false") if ingests else started
+        local = started.with_ingest(executable) if function == build.INGEST else started
+        # The mapping would replay the message that ingest queues.
+        local.disable_mappings()
         processes.say(f"invoking {function} with {arguments.event} ({arguments.through}) ...")
         invocation = Invocation(local, function, local.outputs[output], executable, event)
         answer = through_docker(invocation) if arguments.through == "docker" else through_emulator(invocation)

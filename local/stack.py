@@ -43,10 +43,16 @@ class Stack:
         parameters = {**self.parameters, **changes}
         return dataclasses.replace(self, parameters=parameters, outputs=deploy(self.aws, name, parameters))
 
-    def with_ingest(self, executable: pathlib.Path, **changes: str) -> Stack:
-        """Updates the stack: ingest behind a function URL, and other parameters."""
+    def with_ingest(self, executable: pathlib.Path) -> Stack:
+        """Updates the stack: ingest behind a function URL."""
         upload(self.aws, build.INGEST, executable)
-        return self.deploy(STACK_NAME, IngestEndpoint="function-url", **changes)
+        return self.deploy(STACK_NAME, IngestEndpoint="function-url")
+
+    def disable_mappings(self) -> None:
+        """Disables the event source mappings: no function receives messages."""
+        functions = self.aws.client("lambda")
+        for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
 
 
 @contextlib.contextmanager
