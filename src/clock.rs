@@ -53,8 +53,7 @@ impl Timestamp {
         u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
-    /// Parses a time of another system: RFC 3339, `2026-07-25 17:20:00` (also with `T`, a fraction or an offset such as
-    /// `+0200`; UTC without one), or seconds or milliseconds since 1970, from the year 2000 on.
+    /// Parses a time of another system: RFC 3339, or seconds or milliseconds since 1970, from the year 2000 on.
     #[must_use]
     pub fn parse_any(text: &str) -> Option<Self> {
         let epoch = || match text.parse().ok()? {
@@ -62,7 +61,14 @@ impl Timestamp {
             millis @ MIN_EPOCH_MILLIS.. => Some(Self(millis)),
             _ => None,
         };
-        Self::parse(text).or_else(epoch).or_else(|| Self::parse(&as_rfc_3339(text)?))
+        Self::parse(text).or_else(epoch)
+    }
+
+    /// Parses as [`parse_any`](Self::parse_any), and the forms of SQL and Python: `2026-07-25 17:20:00`, also with `T`, a
+    /// fraction or an offset such as `+0200`. A time without an offset is read as UTC.
+    #[must_use]
+    pub fn parse_lenient(text: &str) -> Option<Self> {
+        Self::parse_any(text).or_else(|| Self::parse(&as_rfc_3339(text)?))
     }
 
     /// Returns the time in a compact form for an object key: `20260725T172000250Z`.
@@ -100,10 +106,11 @@ impl Timestamp {
 fn as_rfc_3339(text: &str) -> Option<String> {
     let (date, rest) = (text.get(..10)?, text.get(10..)?);
     let clock = rest.strip_prefix([' ', 'T', 't'])?;
-    let end = clock.find(|it: char| !it.is_ascii_digit() && it != ':' && it != '.');
+    let end = clock.find(|it: char| !it.is_ascii_digit() && !":.,".contains(it));
     let (clock, offset) = clock.split_at(end.unwrap_or(clock.len()));
+    let clock = clock.replace(',', ".");
     let offset = match offset.trim() {
-        "" | "Z" | "z" | "UTC" => "Z".to_owned(),
+        "" | "Z" | "z" | "UTC" | "GMT" => "Z".to_owned(),
         // `+0200` and `+02`.
         offset => {
             let (hours, minutes) = (offset.get(..3)?, offset.get(3..)?.trim_start_matches(':'));
@@ -188,18 +195,19 @@ mod tests {
             "2026-07-25T17:20:00",
             "2026-07-25 17:20:00",
             "2026-07-25 17:20:00.000 UTC",
+            "2026-07-25 17:20:00,000",
             "2026-07-25T19:20:00+0200",
             "2026-07-25 19:20:00+02",
             "2026-07-25 19:20:00 +02:00",
             "1785000000",
             "1785000000000",
         ] {
-            assert_eq!(Timestamp::parse_any(text), moment, "{text}");
+            assert_eq!(Timestamp::parse_lenient(text), moment, "{text}");
         }
         for text in
             ["", "2026-07-25", "2026-07-25 early", "2026-07-25T17:20:00+x", "ÄÄÄÄÄÄÄÄÄÄ", "5"]
         {
-            assert_eq!(Timestamp::parse_any(text), None, "{text}");
+            assert_eq!(Timestamp::parse_lenient(text), None, "{text}");
         }
     }
 

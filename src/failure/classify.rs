@@ -88,7 +88,7 @@ impl OriginalFailure {
     pub fn category(&self) -> Category {
         let message = self.error_message.as_deref();
         let message = message.filter(|_| !self.is_targets_text).unwrap_or_default();
-        let message = before_payload(message);
+        let message = &without_frames(before_payload(message));
         match self.error_code.as_deref() {
             Some("SDK_CLIENT_ERROR") => match status_in(message) {
                 Some(400..=499) => by_message(message),
@@ -100,25 +100,33 @@ impl OriginalFailure {
     }
 }
 
-/// Returns the category of an error code that is conclusive alone. The list of codes is open, so an unlisted code is
-/// read as words: `HTTP_503`, `NETWORK_TIMEOUT`, `TokenExpired`.
+/// Returns the category of an error code. The list of codes is open, so an unlisted code is read as words: `HTTP_503`,
+/// `NETWORK_TIMEOUT`, `TokenExpired`.
 fn by_error_code(code: &str, message: &str) -> Option<Category> {
-    Some(match code {
-        "THROTTLING" | "RESOURCE_LIMIT_EXCEEDED" => Category::RateLimitExceeded,
-        "NO_PERMISSIONS" | "FAILED_TO_ASSUME_ROLE" => Category::AuthenticationRejected,
+    match code {
+        "THROTTLING" | "RESOURCE_LIMIT_EXCEEDED" => Some(Category::RateLimitExceeded),
+        "NO_PERMISSIONS" | "FAILED_TO_ASSUME_ROLE" => Some(Category::AuthenticationRejected),
         "CONNECTION_FAILURE" | "TIMEOUT" | "INTERNAL_ERROR" | "TRANSIENT_ASSUME_ROLE" => {
-            Category::EndpointUnreachable
+            Some(Category::EndpointUnreachable)
         }
-        "NO_RESOURCE" => Category::TargetMissing,
-        "INVALID_JSON" | "INVALID_PARAMETER" => Category::PayloadMalformed,
-        // The dead letter of a Lambda function has the status of the invocation as its error code.
-        _ => {
-            let by_words = || words::category(code, is_parameter_code(code));
-            return words::status_in_code(code)
-                .map(|status| by_status(status, &format!("{code} {message}")))
-                .or_else(|| by_words().filter(|category| *category != Category::Unknown));
-        }
-    })
+        "NO_RESOURCE" => Some(Category::TargetMissing),
+        "INVALID_JSON" | "INVALID_PARAMETER" => Some(Category::PayloadMalformed),
+        _ => by_unlisted_code(code, message),
+    }
+}
+
+fn by_unlisted_code(code: &str, message: &str) -> Option<Category> {
+    let is_of_aws = is_aws_error(message);
+    // The dead letter of a Lambda function has the status of the invocation as its error code.
+    if let Some(status) = words::status_in_code(code).filter(|it| *it != 400 || !is_of_aws) {
+        return Some(by_status(status, &format!("{code} {message}")));
+    }
+    let found = words::named_category(code).or_else(|| {
+        // A code such as `BAD_REQUEST` does not name the payload, so words about another cause in the message are stronger.
+        let is_malformed = words::is_unnamed_fault(code) && !is_of_aws && !is_parameter_code(code);
+        is_malformed.then(|| words::category(message).unwrap_or(Category::PayloadMalformed))
+    });
+    found.filter(|category| *category != Category::Unknown)
 }
 
 /// Returns true for an AWS service's code for a parameter of a call, such as the missing group of a FIFO queue's message.
@@ -131,7 +139,15 @@ fn is_parameter_code(code: &str) -> bool {
 
 fn by_message(message: &str) -> Category {
     evidence_status(message).map_or_else(
-        || words::category(message, is_aws_error(message)).unwrap_or(Category::Unknown),
+        || {
+            // AWS services have the same words for the parameters of a call.
+            let found = if is_aws_error(message) {
+                words::named_category(message)
+            } else {
+                words::category(message)
+            };
+            found.unwrap_or(Category::Unknown)
+        },
         |status| by_status(status, message),
     )
 }
@@ -168,7 +184,7 @@ fn by_status(status: u16, text: &str) -> Category {
         404 => Category::TargetMissing,
         408 | 500..=599 => Category::EndpointUnreachable,
         _ if words::MALFORMED_STATUSES.contains(&status) => {
-            words::category(text, false).unwrap_or(Category::PayloadMalformed)
+            words::category(text).unwrap_or(Category::PayloadMalformed)
         }
         _ => Category::Unknown,
     }
@@ -201,10 +217,15 @@ fn status_in(message: &str) -> Option<u16> {
             || continues
             || UNITS.contains(&next)
             || NUMBERED.contains(&before.to_ascii_lowercase().as_str());
-        let has_context = at == 0
-            || piece.is_bracketed
-            || is_status_word(before)
-            || is_status_word(second)
+        let mut said = (1..=3).map_while(|back| at.checked_sub(back)).map(|at| word(Some(at)));
+        // `responded with a 400` and `status code is 400`.
+        let is_named = is_status_word(before)
+            || said.find(|word| !is_connective(word)).is_some_and(is_status_word)
+            || before == "success" && second == "indicate";
+        let is_alone =
+            (at == 0 || piece.is_bracketed) && (next.is_empty() || next == "-" || piece.is_label);
+        let has_context = is_named
+            || is_alone
             || is_reason_phrase(next)
             || words::named_status(piece.text).is_some();
         status_word(piece.text).filter(|status| {
@@ -219,20 +240,23 @@ struct Piece<'m> {
     is_first: bool,
     /// True if the word is in brackets alone, as in `(503)`.
     is_bracketed: bool,
+    /// True if the word ends with a colon, as in `503: no answer`.
+    is_label: bool,
 }
 
 /// Splits a word at its punctuation.
 fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
     let is_separator = |letter: char| "()[]{}<>\"'`,;=:".contains(letter);
     let end = word.trim_end_matches(['.', ',', ';', ':']);
-    let is_bracketed = word.starts_with(['(', '[']) && end.ends_with([')', ']']);
+    let is_bracketed = word.starts_with('(') && end.ends_with(')');
+    let is_label = word.ends_with(':');
     let mut is_first = true;
     without_port(word).split(is_separator).map(move |piece| {
         let text = piece.trim_end_matches(['.', '!', '?']);
         let first = is_first;
         is_first &= piece.is_empty();
         let is_bracketed = is_bracketed && end.len() == text.len() + 2;
-        Piece { text, is_first: first, is_bracketed }
+        Piece { text, is_first: first, is_bracketed, is_label }
     })
 }
 
@@ -240,17 +264,21 @@ fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
 fn is_status_word(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     word.contains("status")
-        || word.starts_with("http")
+        || word.starts_with("http") && !word.starts_with("http/2")
         // The end of an address.
         || word.starts_with("//")
-        || ["code", "response", "responded", "returned", "returns", "answered", "got", "received"]
-            .contains(&&*word)
+        || ["response", "responded", "returned", "returns", "answered"].contains(&&*word)
+}
+
+/// Returns true for a word between a status and its name.
+fn is_connective(word: &str) -> bool {
+    ["a", "an", "the", "with", "is", "was", "of", "code", "error"]
+        .contains(&&*word.to_ascii_lowercase())
 }
 
 /// Returns true for the first word of the reason phrase of 400, 413 or 422.
 fn is_reason_phrase(word: &str) -> bool {
-    ["bad", "payload", "content", "unprocessable"].contains(&&*word.to_ascii_lowercase())
-        || word.eq_ignore_ascii_case("request")
+    ["bad", "payload", "content", "request", "unprocessable"].contains(&&*word.to_ascii_lowercase())
 }
 
 /// Words after a number that show a count: the number is not a status.
@@ -331,8 +359,17 @@ fn status_word(word: &str) -> Option<u16> {
     words::status(word).or_else(|| words::named_status(word))
 }
 
+/// Returns a message without the lines of a stack trace that name a place in the code.
+fn without_frames(message: &str) -> String {
+    let is_frame = |line: &&str| {
+        let begun = line.trim_start();
+        begun.len() < line.len() && begun.starts_with("at ")
+    };
+    message.lines().filter(|line| !is_frame(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns the part of the message about the failure, without the quoted payload or answer: API destinations quote the
-/// target's answer after the word "payload".
+/// target's answer after `with payload:`.
 fn before_payload(message: &str) -> &str {
     message
         .char_indices()
@@ -341,7 +378,7 @@ fn before_payload(message: &str) -> &str {
                 .get(*at..at + "payload:".len())
                 .is_some_and(|word| word.eq_ignore_ascii_case("payload:"))
         })
-        .map_or(message, |(at, _)| message.get(..at).unwrap_or(message))
+        .map_or(message, |(at, _)| message.get(..at + "payload".len()).unwrap_or(message))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ kinds! {
     LedgerAnswerLost,
     ArchiveFails,
     ArchiveAnswerLost,
-    /// A visibility timeout is not changed.
+    /// A call to the queue fails without an effect.
     QueueFails,
     QueueAnswerLost,
     GenesysFails,
@@ -62,7 +62,7 @@ impl FaultKinds {
         Self::of([true; KINDS])
     }
 
-    /// Draws the kinds of a run. Each third run has all of them.
+    /// Draws the kinds of a run. One run in three has all of them, on average.
     pub(crate) fn random(rng: &SimRng) -> Self {
         let all = rng.one_in(3);
         Self::of(std::array::from_fn(|_| all || !rng.one_in(3)))

@@ -59,7 +59,8 @@ fn first_fresh_seed(name: &str) -> u64 {
 /// Runs one seed. Prints the log of a run with a violation.
 #[expect(clippy::print_stdout, reason = "a test's output")]
 fn run_or_print(seed: u64) -> Result<RunStats, String> {
-    run_seed(seed, None).map_err(|log| {
+    let ran = std::panic::catch_unwind(|| run_seed(seed, None));
+    ran.unwrap_or_else(|_| Err("VIOLATION: a panic".to_owned())).map_err(|log| {
         let next = seed + 1;
         println!("{log}\nagain: SEEDS={seed}..{next} cargo test --test sim simulation_loses");
         let violation = log.lines().next().unwrap_or_default().trim();
@@ -67,7 +68,7 @@ fn run_or_print(seed: u64) -> Result<RunStats, String> {
     })
 }
 
-/// Runs seeds on all cores, until one fails or there are no more.
+/// Runs seeds on all cores. A thread ends at the first seed that fails.
 fn run_all(seeds: impl Iterator<Item = u64> + Send) -> Result<RunStats, String> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let seeds = Mutex::new(seeds);

@@ -2,6 +2,74 @@
 
 use super::Category;
 
+/// Phrases that are stronger than those of a malformed payload: the text also names a field, a body or a schema, but its
+/// cause is another one. `Unknown`: a fault of a program or of an answer.
+pub(super) const STRONGER: &[(Category, &[&str])] = &[
+    (
+        Category::RateLimitExceeded,
+        &["throttl", "rate exceeded", "rate limit", "too many requests", "tokens per min"],
+    ),
+    (
+        Category::AuthenticationRejected,
+        &[
+            "access denied",
+            "accessdenied",
+            "permission denied",
+            "signature",
+            "hmac",
+            "jwt ",
+            "grant type",
+            "account is disabled",
+        ],
+    ),
+    (
+        Category::EndpointUnreachable,
+        &[
+            "econn",
+            "etimedout",
+            "enotfound",
+            "esockettimedout",
+            "ehostunreach",
+            "eai again",
+            "eproto",
+            "timed out",
+            "timedout",
+            "socket hang up",
+            "connection refused",
+            "connection reset",
+            "connection error",
+            "bad gateway",
+            "unavailable",
+            "unexpected eof",
+            "context canceled",
+            "expected http",
+            "ssl ",
+        ],
+    ),
+    (
+        Category::Unknown,
+        &[
+            "find module",
+            "module not found",
+            "no module named",
+            "import module",
+            "is not defined",
+            "of undefined",
+            "of null",
+            "object has no",
+            // An answer that is not JSON.
+            "expecting value line 1 column 1 ",
+            "unexpected mimetype",
+            "returned invalid json",
+            "secrets manager",
+            "doctype",
+            "invalid host",
+            "header fields",
+            "success response",
+        ],
+    ),
+];
+
 /// Words of a text that occur near each other, in any order. A phrase matches from the beginning of a word; with a space
 /// at its end it matches whole words.
 pub(super) struct Near {
@@ -19,8 +87,7 @@ pub(super) const NEAR: usize = 4;
 pub(super) const PAYLOAD_FAULTS: &[Near] = &[
     Near {
         subjects: &[
-            "payload", "message ", "body", "request ", "entity", "content", "event ", "record ",
-            "input",
+            "payload", "message ", "body", "request ", "entity", "content", "event ", "input",
         ],
         faults: &[
             "too large",
@@ -41,7 +108,21 @@ pub(super) const PAYLOAD_FAULTS: &[Near] = &[
     Near {
         subjects: &["field", "property", "properties", "attribute", "element", "member "],
         faults: &["missing", "required", "mandatory", "absent"],
-        others: &[],
+        others: &[
+            "response",
+            "config",
+            "setting",
+            "environment",
+            "datasource",
+            "data source",
+            "client id",
+            "client secret",
+            "api key",
+            "access token",
+            "authorization",
+            "header",
+            "credential",
+        ],
     },
     Near {
         subjects: &["payload", "json", "body"],
@@ -49,12 +130,15 @@ pub(super) const PAYLOAD_FAULTS: &[Near] = &[
             "invalid",
             "not valid",
             "malformed",
+            "missing",
             "syntax",
             "unexpected",
             "bad json",
             "bad payload",
             "bad body",
-            "pars",
+            "parse ",
+            "parsing",
+            "unmarshal",
             "decode",
             "decoding",
             "deserializ",
@@ -66,6 +150,7 @@ pub(super) const PAYLOAD_FAULTS: &[Near] = &[
             "reply",
             "web token",
             "web key",
+            "secret",
             "config",
             "setting",
             "credential",
@@ -77,11 +162,9 @@ pub(super) const PAYLOAD_FAULTS: &[Near] = &[
         faults: &[
             "validate",
             "validation",
-            "validator",
             "mismatch",
             "violate",
             "violation",
-            "error",
             "invalid",
             "match",
             "conform",
@@ -94,8 +177,48 @@ pub(super) const PAYLOAD_FAULTS: &[Near] = &[
 
 /// Other things than a payload that have a size.
 pub(super) const SIZED_OTHERS: &[&str] = &[
-    "took", "buffer", "cache", "heap", "memory", "storage", "response", "stack", "pool", "queue",
-    "disk", "log ", "file", "batch", "header", "cookie", "url ", "uri ",
+    "took",
+    "buffer",
+    "cache",
+    "heap",
+    "memory",
+    "storage",
+    "response",
+    "stack",
+    "pool",
+    "queue",
+    "disk",
+    "log ",
+    "file",
+    "batch",
+    "header",
+    "cookie",
+    "url ",
+    "uri ",
+    "takes",
+    "loop",
+    "lock",
+    "mailbox",
+    "database",
+    "collection",
+    "partition",
+    "cluster",
+    "tenant",
+    "index",
+    "table",
+    "age ",
+    "attempt",
+    "retries",
+    "rate ",
+    "number of",
+    "time ",
+    "concurrent",
+    "connections",
+    "count ",
+    "waiting",
+    "waited",
+    "month",
+    "tokens ",
 ];
 
 /// Other schemas than that of a payload.
@@ -110,6 +233,13 @@ pub(super) const SCHEMA_OTHERS: &[&str] = &[
     "transient",
     "retrieve",
     "retrieving",
+    "register",
+    "config",
+    "setting",
+    "environment",
+    "schema name",
+    "schema version",
+    "does not exist",
     "no schema",
     "management",
 ];
@@ -286,6 +416,7 @@ pub(super) const PHRASES: &[(Category, &[&str])] = &[
 /// Phrases of a malformed payload that do not name it. They count only if nothing else is named.
 pub(super) const UNNAMED_FAULTS: &[&str] = &[
     "malformed",
+    "schema error",
     "validation error",
     "validation fail",
     "validation exception",
@@ -303,7 +434,6 @@ pub(super) const UNNAMED_FAULTS: &[&str] = &[
     "missing parameter",
     "required parameter",
     "invalid parameter",
-    "missing required",
     "parse error",
     "parse exception",
     "parse failed",
@@ -345,5 +475,11 @@ pub(super) const OTHER_SUBJECTS: &[&str] = &[
     "chunk",
     "content type",
     "data source",
+    "handler",
+    "policy",
+    "packet",
+    "register",
+    "in params",
+    "in input",
     "file",
 ];

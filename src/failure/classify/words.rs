@@ -3,26 +3,43 @@
 use super::Category;
 use super::phrases::{
     LOGIN_FAULT, NEAR, Near, OTHER_SUBJECTS, PAYLOAD_FAULTS, PHRASES, SIZE_FAULTS, SIZED_OTHERS,
-    UNNAMED_FAULTS,
+    STRONGER, UNNAMED_FAULTS,
 };
 
 /// Returns the category of a text's words; `None` if they do not determine one. Separators and camel case separate words.
-///
-/// `is_of_aws`: the text is an error of an AWS service, which has the same words for the parameters of a call.
-pub(super) fn category(text: &str, is_of_aws: bool) -> Option<Category> {
+pub(super) fn category(text: &str) -> Option<Category> {
+    named_category(text).or_else(|| is_unnamed_fault(text).then_some(Category::PayloadMalformed))
+}
+
+/// Returns the category of the words that name the subject of the fault. `Unknown`: the words name another subject.
+pub(super) fn named_category(text: &str) -> Option<Category> {
+    // A parser that found an HTML page in place of JSON: it read an answer.
+    if text.contains("token <") || text.contains("token '<'") {
+        return Some(Category::Unknown);
+    }
     let words = Words::of(text);
-    let is_size_fault = words.have_any(SIZE_FAULTS) && !words.have_any(SIZED_OTHERS);
-    if PAYLOAD_FAULTS.iter().any(|fault| words.have_near(fault)) || is_size_fault {
+    let by_phrase = |lists: &[(Category, &[&str])]| {
+        let found = lists.iter().find(|(_, phrases)| words.have_any(phrases));
+        found.map(|(category, _)| *category)
+    };
+    if let Some(category) = by_phrase(STRONGER) {
+        return Some(category);
+    }
+    if PAYLOAD_FAULTS.iter().any(|fault| words.have_near(fault))
+        || words.have_any(SIZE_FAULTS) && !words.have_any(SIZED_OTHERS)
+    {
         return Some(Category::PayloadMalformed);
     }
     if words.have_near(&LOGIN_FAULT) {
         return Some(Category::AuthenticationRejected);
     }
-    if let Some((category, _)) = PHRASES.iter().find(|(_, phrases)| words.have_any(phrases)) {
-        return Some(*category);
-    }
-    let is_unnamed = words.have_any(UNNAMED_FAULTS) && !words.have_any(OTHER_SUBJECTS);
-    (is_unnamed && !is_of_aws).then_some(Category::PayloadMalformed)
+    by_phrase(PHRASES)
+}
+
+/// Returns true if the words are those of a malformed payload, and name no subject.
+pub(super) fn is_unnamed_fault(text: &str) -> bool {
+    let words = Words::of(text);
+    words.have_any(UNNAMED_FAULTS) && !words.have_any(OTHER_SUBJECTS)
 }
 
 /// The words of a text in lower case, each followed by a space. A number is a word of its own.
@@ -59,12 +76,11 @@ impl Words {
 }
 
 /// The words of a code that make its number an HTTP status. Numbers of vendors, as in `ORA-503`, have other names.
-const STATUS_NAMES: [&str; 10] = [
-    "http", "https", "status", "response", "api", "rest", "webhook", "gateway", "server", "client",
-];
+const STATUS_NAMES: [&str; 9] =
+    ["http", "https", "status", "response", "api", "rest", "webhook", "gateway", "client"];
 
 /// Words of a code that make its number an HTTP status, unless it is the status of a malformed payload.
-const WEAK_STATUS_NAMES: [&str; 2] = ["error", "err"];
+const WEAK_STATUS_NAMES: [&str; 3] = ["error", "err", "server"];
 
 /// The statuses of a malformed payload.
 pub(super) const MALFORMED_STATUSES: [u16; 3] = [400, 413, 422];
@@ -153,7 +169,6 @@ mod tests {
 
     #[test]
     fn phrase_matches_from_the_beginning_of_a_word() {
-        let category = |text| category(text, false);
         assert_eq!(category("unthrottled"), None);
         assert_eq!(category("a throttled call"), Some(Category::RateLimitExceeded));
         assert_eq!(category("quota exceeded"), Some(Category::RateLimitExceeded));
@@ -162,7 +177,6 @@ mod tests {
 
     #[test]
     fn subject_and_fault_match_near_each_other() {
-        let category = |text| category(text, false);
         let malformed = Some(Category::PayloadMalformed);
         for text in ["body is invalid", "invalid request body", "invalid: the whole body"] {
             assert_eq!(category(text), malformed, "{text}");

@@ -7,7 +7,7 @@ mod prepare;
 mod queue_message;
 mod source;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt};
@@ -114,7 +114,7 @@ pub async fn import(
         progress,
         stop,
         seen: HashSet::new(),
-        identities: HashSet::new(),
+        identities: HashMap::new(),
         batch: Vec::new(),
         imported: ImportSummary::default(),
     };
@@ -139,8 +139,8 @@ struct Importer<'a, I> {
     stop: &'a CancellationToken,
     /// The ids in the cursor of the events so far.
     seen: HashSet<String>,
-    /// The identities of the events that are queued.
-    identities: HashSet<String>,
+    /// The events so far: identity and content.
+    identities: HashMap<String, String>,
     /// The messages of the next call.
     batch: Vec<Queueable>,
     imported: ImportSummary,
@@ -193,11 +193,20 @@ impl<I: MessageSender> Importer<'_, I> {
             }
             Ok(made) if self.is_older(made.at) => self.imported.older += 1,
             Ok(made) if !self.seen.insert(made.cursor_id()) => self.imported.duplicates += 1,
-            Ok(made) if self.cursor.has(&made.cursor_id()) => self.imported.imported_before += 1,
-            Ok(made) if !self.identities.insert(made.identity.clone()) => {
+            Ok(made) if self.cursor.has(&made.cursor_id()) => {
+                self.imported.imported_before += 1;
+                self.identities.entry(made.identity.clone()).or_insert(made.content());
+            }
+            Ok(made)
+                if self.identities.get(&made.identity).is_some_and(|it| *it == made.content()) =>
+            {
+                self.imported.duplicates += 1;
+            }
+            Ok(made) if self.identities.contains_key(&made.identity) => {
                 self.refuse(place, &Unusable::OtherPayload);
             }
             Ok(made) => {
+                self.identities.insert(made.identity.clone(), made.content());
                 let is_undated = self.options.since.is_some() && made.at.is_none();
                 self.imported.without_time += u64::from(is_undated);
                 let category = made.category;

@@ -16,8 +16,9 @@ pub(super) struct FailedEvent {
     /// The failure in words.
     pub(super) failure_reason: Option<String>,
     pub(super) stack_trace: Option<String>,
-    /// A text that a diagnosis did not use as evidence, for example because the target's own code wrote it.
-    pub(super) targets_text: Option<String>,
+    /// A text that a diagnosis did not use as evidence, for example because the target's own code wrote it. It is shown to
+    /// people.
+    pub(super) unused_text: Option<String>,
     pub(super) event_type: Option<String>,
     /// The target that failed, if the source names it by an ARN.
     pub(super) target_arn: Option<String>,
@@ -57,7 +58,7 @@ pub enum Unusable {
     #[error("the function would not replay the event: {0}")]
     UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
     #[error(
-        "another payload has the same event id and target: correct the id of one of them, or import the right payload alone"
+        "an event with the same id and target, and another payload, is before it: correct the id of one of them, or import the right payload alone"
     )]
     OtherPayload,
     #[error("the event was not queued: {0}")]
@@ -92,10 +93,10 @@ impl FailedEvent {
             failure_code: text(&["failure_code", "failureCode"]),
             failure_reason: text(&["failure_reason", "failureReason"]),
             stack_trace: text(&["stack_trace", "stackTrace"]),
-            targets_text: None,
+            unused_text: None,
             event_type: known(&["event_type", "eventType"]),
             target_arn: None,
-            time: text(TIMES).and_then(|time| Timestamp::parse_any(&time)),
+            time: text(TIMES).and_then(|time| Timestamp::parse_lenient(&time)),
             payload: match raw(&["original_payload", "originalPayload", "payload"]) {
                 _ if binary => Err(Unusable::Binary),
                 None => Err(Unusable::NoPayload),
@@ -110,10 +111,10 @@ impl FailedEvent {
         let category = text(&["failureCategory"]);
         let said = text(&["errorMessage"]);
         let is_evidence = category.as_deref() != Some(Category::Unknown.as_str());
-        let (failure_reason, targets_text) = if is_evidence { (said, None) } else { (None, said) };
+        let (failure_reason, unused_text) = if is_evidence { (said, None) } else { (None, said) };
         Ok(Self {
             failure_reason,
-            targets_text,
+            unused_text,
             failure_code: text(&["errorCode"]).or_else(|| known_category(category?)),
             target_arn: text(&["replayEndpoint"]).filter(|target| target.starts_with("arn:")),
             payload: match code.filter(|code| code.is_without_event()) {
@@ -196,7 +197,7 @@ mod tests {
                 failure_code: Some("503".to_owned()),
                 failure_reason: Some("r".to_owned()),
                 stack_trace: Some("s".to_owned()),
-                targets_text: None,
+                unused_text: None,
                 event_type: None,
                 target_arn: None,
                 time: None,

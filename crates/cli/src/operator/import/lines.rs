@@ -100,9 +100,11 @@ pub fn read_all(
     Ok(())
 }
 
-/// Returns true for the first line of a document over many lines: a list, or an object that is not complete.
+/// Returns true for the first line of a document: a list, or an object that goes on in the next line.
 fn is_beginning_of_document(line: &[u8]) -> bool {
-    let is_open = line.ends_with(b"{") || line.ends_with(b"[") || line.ends_with(b",");
+    let is_complete = line.ends_with(b"}") || line.ends_with(b"},");
+    let is_open =
+        line.ends_with(b"{") || line.ends_with(b"[") || line.ends_with(b",") && !is_complete;
     line.starts_with(b"[") || line.starts_with(b"{") && is_open
 }
 

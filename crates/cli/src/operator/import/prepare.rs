@@ -35,6 +35,13 @@ pub(super) struct PreparedMessage {
 }
 
 impl PreparedMessage {
+    /// Returns a digest of the payload. White space and the order of members in JSON do not count.
+    pub(super) fn content(&self) -> String {
+        let body = &self.message.body;
+        let json = serde_json::from_str::<serde_json::Value>(body).map(|json| json.to_string());
+        digest::short(json.as_ref().unwrap_or(body))
+    }
+
     /// Returns the event's id in a cursor. A repaired payload is another event there, and the ledger decides about it.
     pub(super) fn cursor_id(&self) -> String {
         format!("{} {}", self.identity, digest::short(&self.message.body))
@@ -55,7 +62,7 @@ pub(super) fn prepare(
     let reason = event.failure_reason.as_deref().map(|reason| clean(reason, MAX_REASON_BYTES));
     let trace = event.stack_trace.as_deref();
     let said = message_of(code.as_deref(), reason, trace);
-    let trace = trace.or(event.targets_text.as_deref());
+    let trace = trace.or(event.unused_text.as_deref());
     let mut message = imported_message(body)?;
     let attributes = [
         (ingested::ORIGIN, Some(imported::IMPORT.to_owned())),
@@ -115,7 +122,7 @@ fn restored(
     }
 }
 
-/// Returns a message for the queue with the body and attributes of an earlier one.
+/// Returns a message for the queue without a change of its target.
 fn whole(message: Message) -> Result<Message, Unusable> {
     let moved_id = message.moved_from().map(|_| message.id.to_string());
     let mut restored = imported_message(message.body)?;
@@ -131,10 +138,12 @@ fn whole(message: Message) -> Result<Message, Unusable> {
 }
 
 /// Returns the event of an earlier message for another target. The envelope around the event is left out, because only
-/// its sender's parser would remove it. For the message's own target the message is unchanged: its report of a later
-/// failure shows the function that the event must be delivered again.
+/// its sender's parser would remove it. For the message's own target, and with a fixed target, the message is unchanged: its
+/// report of a later failure shows the function that the event must be delivered again.
 fn retargeted(message: Message, arn: &str, target: &ReplayTarget) -> Result<Message, Unusable> {
-    let own_destination = ClassifiedMessage::of(&message, target).destination;
+    if ClassifiedMessage::of(&message, target).destination == target.destination(Some(arn), &[]) {
+        return whole(message);
+    }
     let ParsedMessage::DeadLetter(dead_letter) = parse(&message) else {
         // Any payload is accepted with a target, except for a message that says that it has none.
         let mut restored = whole(message)?;
@@ -156,9 +165,6 @@ fn retargeted(message: Message, arn: &str, target: &ReplayTarget) -> Result<Mess
     retargeted.group.clone_from(&message.group);
     for (name, value) in attributes {
         retargeted.attributes.extend(value.map(|value| (name.to_owned(), value)));
-    }
-    if ClassifiedMessage::of(&retargeted, target).destination == own_destination {
-        return whole(message);
     }
     Ok(retargeted)
 }
@@ -240,11 +246,14 @@ fn is_code(line: &str) -> bool {
     let begun = line.trim_start();
     // An indented line is code, except for `java.net.ConnectException: Connection refused`.
     let is_indented = begun.len() < line.len();
-    let has_name = begun.split_once(": ").is_some_and(|(name, _)| !name.contains([' ', '(', '"']));
+    let has_name =
+        begun.split_once(": ").is_some_and(|(name, _)| !name.contains([' ', '(', '"', '\'']));
     let is_frame = ["at ", "File \"", "from ", "in ", "...", "goroutine ", "/"]
         .iter()
         .any(|begin| begun.starts_with(begin));
-    is_frame || is_indented && !has_name
+    // Frames of Go and Ruby.
+    let has_place = ["(0x", "(...)", ".go:", ".rb:"].iter().any(|place| line.contains(place));
+    is_frame || has_place || is_indented && !has_name
 }
 
 /// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.

@@ -55,12 +55,12 @@ fn category_follows_code_then_reason_then_stack_trace() -> Result<(), Unusable> 
         (
             Category::Unknown,
             "boom",
-            r#""failure_reason":"boom","stack_trace":"Traceback:\n    retry(after=2, status=400)\n    schema.validate(1)\n   bei Crm.Timeout.Load()""#,
+            r#""failure_reason":"boom","stack_trace":"Traceback:\n    'status': 400,\n    schema.validate(1)\n   bei Crm.Timeout.Load()""#,
         ),
         (
             Category::Unknown,
             "boom",
-            r#""failure_reason":"boom","stack_trace":"main.(*SchemaClient).Get(0xc000)\nlib/schema.rb:4:in load""#,
+            r#""failure_reason":"boom","stack_trace":"goroutine 1 [running]:\nmain.validateSchema(0xc000)\nlib/schema.rb:4:in validate""#,
         ),
         (Category::Unknown, "", r#""failure_code":"ODD""#),
     ] {
