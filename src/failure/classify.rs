@@ -2,6 +2,7 @@
 //! body.
 
 mod phrases;
+mod status;
 mod words;
 
 /// The failure of the first delivery, as far as the dead letter describes it.
@@ -90,7 +91,7 @@ impl OriginalFailure {
         let message = message.filter(|_| !self.is_targets_text).unwrap_or_default();
         let message = &without_frames(before_payload(message));
         match self.error_code.as_deref() {
-            Some("SDK_CLIENT_ERROR") => match status_in(message) {
+            Some("SDK_CLIENT_ERROR") => match status::status_in(message) {
                 Some(400..=499) => by_message(message),
                 Some(_) | None => Category::EndpointUnreachable,
             },
@@ -118,7 +119,7 @@ fn by_error_code(code: &str, message: &str) -> Option<Category> {
 fn by_unlisted_code(code: &str, message: &str) -> Option<Category> {
     let is_of_aws = is_aws_error(message);
     // The dead letter of a Lambda function has the status of the invocation as its error code.
-    if let Some(status) = words::status_in_code(code).filter(|it| *it != 400 || !is_of_aws) {
+    if let Some(status) = status::status_in_code(code).filter(|it| *it != 400 || !is_of_aws) {
         return Some(by_status(status, &format!("{code} {message}")));
     }
     let found = words::named_category(code).or_else(|| {
@@ -157,7 +158,7 @@ fn by_message(message: &str) -> Category {
 /// AWS answers most errors with 400, also throttling, missing queues and disabled keys. Its SDKs append this status, so
 /// there it is not evidence of a malformed payload.
 fn evidence_status(message: &str) -> Option<u16> {
-    status_in(message).filter(|status| *status != 400 || !is_aws_error(message))
+    status::status_in(message).filter(|status| *status != 400 || !is_aws_error(message))
 }
 
 /// Returns true for the text of an SDK about an error of an AWS service.
@@ -183,180 +184,11 @@ fn by_status(status: u16, text: &str) -> Category {
         401 | 403 => Category::AuthenticationRejected,
         404 => Category::TargetMissing,
         408 | 500..=599 => Category::EndpointUnreachable,
-        _ if words::MALFORMED_STATUSES.contains(&status) => {
+        _ if status::MALFORMED_STATUSES.contains(&status) => {
             words::category(text).unwrap_or(Category::PayloadMalformed)
         }
         _ => Category::Unknown,
     }
-}
-
-/// Returns the first HTTP error status that is a separate word in `message`.
-///
-/// Digits inside ids, timestamps, addresses and versions do not count. The status of a malformed payload needs a word such
-/// as `HTTP` or `status` before it, its reason phrase after it, or the beginning of the message.
-fn status_in(message: &str) -> Option<u16> {
-    let words: Vec<Piece<'_>> = message
-        .split_whitespace()
-        .filter(|word| !word.starts_with("arn:"))
-        .flat_map(pieces)
-        .filter(|piece| !piece.text.is_empty())
-        .collect();
-    let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", |piece| piece.text);
-    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|it| it.is_ascii_digit());
-    words.iter().enumerate().find_map(|(at, piece)| {
-        let (before, second) = (word(at.checked_sub(1)), word(at.checked_sub(2)));
-        let next = word(Some(at + 1));
-        // `3 of 400` and `400 of 500`.
-        let is_share =
-            before == "of" && is_number(second) || next == "of" && is_number(word(Some(at + 2)));
-        // The second part of a number, as in `1,400` and `400:17`.
-        let continues = !piece.is_first && is_number(before);
-        let is_exit_code = before == "code" && second == "exit";
-        let is_count = is_share
-            || is_exit_code
-            || continues
-            || UNITS.contains(&next)
-            || NUMBERED.contains(&before.to_ascii_lowercase().as_str());
-        let mut said = (1..=3).map_while(|back| at.checked_sub(back)).map(|at| word(Some(at)));
-        // `responded with a 400` and `status code is 400`.
-        let is_named = is_status_word(before)
-            || said.find(|word| !is_connective(word)).is_some_and(is_status_word)
-            || before == "success" && second == "indicate";
-        let is_alone =
-            (at == 0 || piece.is_bracketed) && (next.is_empty() || next == "-" || piece.is_label);
-        let has_context = is_named
-            || is_alone
-            || is_reason_phrase(next)
-            || words::named_status(piece.text).is_some();
-        status_word(piece.text).filter(|status| {
-            !is_count && (has_context || !words::MALFORMED_STATUSES.contains(status))
-        })
-    })
-}
-
-/// A part of a word, between its punctuation.
-struct Piece<'m> {
-    text: &'m str,
-    is_first: bool,
-    /// True if the word is in brackets alone, as in `(503)`.
-    is_bracketed: bool,
-    /// True if the word ends with a colon, as in `503: no answer`.
-    is_label: bool,
-}
-
-/// Splits a word at its punctuation.
-fn pieces(word: &str) -> impl Iterator<Item = Piece<'_>> {
-    let is_separator = |letter: char| "()[]{}<>\"'`,;=:".contains(letter);
-    let end = word.trim_end_matches(['.', ',', ';', ':']);
-    let is_bracketed = word.starts_with('(') && end.ends_with(')');
-    let is_label = word.ends_with(':');
-    let mut is_first = true;
-    without_port(word).split(is_separator).map(move |piece| {
-        let text = piece.trim_end_matches(['.', '!', '?']);
-        let first = is_first;
-        is_first &= piece.is_empty();
-        let is_bracketed = is_bracketed && end.len() == text.len() + 2;
-        Piece { text, is_first: first, is_bracketed, is_label }
-    })
-}
-
-/// Returns true for a word before a status.
-fn is_status_word(word: &str) -> bool {
-    let word = word.to_ascii_lowercase();
-    word.contains("status")
-        || word.starts_with("http") && !word.starts_with("http/2")
-        // The end of an address.
-        || word.starts_with("//")
-        || ["response", "responded", "returned", "returns", "answered"].contains(&&*word)
-}
-
-/// Returns true for a word between a status and its name.
-fn is_connective(word: &str) -> bool {
-    ["a", "an", "the", "with", "is", "was", "of", "code", "error"]
-        .contains(&&*word.to_ascii_lowercase())
-}
-
-/// Returns true for the first word of the reason phrase of 400, 413 or 422.
-fn is_reason_phrase(word: &str) -> bool {
-    ["bad", "payload", "content", "request", "unprocessable"].contains(&&*word.to_ascii_lowercase())
-}
-
-/// Words after a number that show a count: the number is not a status.
-const UNITS: &[&str] = &[
-    "ms",
-    "s",
-    "sec",
-    "seconds",
-    "milliseconds",
-    "minutes",
-    "bytes",
-    "KB",
-    "KiB",
-    "MB",
-    "MiB",
-    "times",
-    "attempts",
-    "retries",
-    "records",
-    "events",
-    "items",
-    "messages",
-    "failures",
-    "requests",
-    "connections",
-    "invocations",
-    "rows",
-    "files",
-    "%",
-];
-
-/// Words before a number that show a position or a count: the number is not a status.
-const NUMBERED: &[&str] = &[
-    "line",
-    "column",
-    "port",
-    "position",
-    "offset",
-    "attempt",
-    "after",
-    "retry-after",
-    "timeout",
-    "content-length",
-    "length",
-    "size",
-    "depth",
-    "concurrency",
-    "limit",
-    "elapsed",
-    "duration",
-    "pid",
-    "build",
-    "version",
-];
-
-/// Returns an address without its port, and a file without its line: `10.0.0.7:503`, `https://crm.example:503` and
-/// `index.js:400:17` contain no status.
-///
-/// A name with dots before a colon may also be a member, as in `response.status:503`. Its last part decides.
-fn without_port(word: &str) -> &str {
-    let bare = word.trim_start_matches(['(', '[', '<', '"', '\'']);
-    if let Some((_, host)) = bare.split_once("://") {
-        let is_whole_host = !host.contains('/');
-        return word
-            .rsplit_once(':')
-            .map_or(word, |(host, _)| if is_whole_host { host } else { word });
-    }
-    let Some((name, _)) = bare.split_once(':') else {
-        return word;
-    };
-    let last = name.rsplit(['.', '/']).next().unwrap_or_default().to_ascii_lowercase();
-    let is_member = ["status", "statuscode", "code", "error"].contains(&&*last);
-    if name.contains('.') && !is_member { name } else { word }
-}
-
-/// Parses a word as an HTTP error status. `HTTP_503` is one too, because such codes also occur in messages.
-fn status_word(word: &str) -> Option<u16> {
-    words::status(word).or_else(|| words::named_status(word))
 }
 
 /// Returns a message without the lines of a stack trace that name a place in the code.

@@ -75,43 +75,8 @@ impl Words {
     }
 }
 
-/// The words of a code that make its number an HTTP status. Numbers of vendors, as in `ORA-503`, have other names.
-const STATUS_NAMES: [&str; 9] =
-    ["http", "https", "status", "response", "api", "rest", "webhook", "gateway", "client"];
-
-/// Words of a code that make its number an HTTP status, unless it is the status of a malformed payload.
-const WEAK_STATUS_NAMES: [&str; 3] = ["error", "err", "server"];
-
-/// The statuses of a malformed payload.
-pub(super) const MALFORMED_STATUSES: [u16; 3] = [400, 413, 422];
-
-/// Returns the HTTP error status inside an error code, such as `HTTP_503`, `Error503` or `503_SERVICE_UNAVAILABLE`;
-/// `None` without one.
-pub(super) fn status_in_code(code: &str) -> Option<u16> {
-    let first = code.split(|letter: char| !letter.is_alphanumeric()).next();
-    first.and_then(status).or_else(|| named_status(code))
-}
-
-/// Returns the number of a code that also has a name of a status.
-pub(super) fn named_status(code: &str) -> Option<u16> {
-    let words = spaced(code);
-    let has = |names: &[&str]| words.split(' ').any(|word| names.contains(&word));
-    let (is_named, is_weak) = (has(&STATUS_NAMES), has(&WEAK_STATUS_NAMES));
-    let parts = code.split(|letter: char| !letter.is_alphanumeric());
-    parts.filter(|_| is_named || is_weak).find_map(|part| {
-        let (name, rest) = part.split_at(part.find(|letter: char| letter.is_ascii_digit())?);
-        let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
-        let (digits, rest) = rest.split_at(end);
-        // Not the digits of an id, such as `a403c`.
-        let is_separate = name.is_empty() || name.chars().count() >= 3;
-        let ends = rest.is_empty() || rest.starts_with(char::is_uppercase);
-        let accepts = |status: &u16| is_named || !MALFORMED_STATUSES.contains(status);
-        status(digits).filter(accepts).filter(|_| is_separate && ends)
-    })
-}
-
 /// Returns the words of a text in lower case, each followed by a space.
-fn spaced(text: &str) -> String {
+pub(super) fn spaced(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len() + 8);
     let mut letters = text.chars().peekable();
     let mut before = ' ';
@@ -135,13 +100,6 @@ fn spaced(text: &str) -> String {
         spaced.push(' ');
     }
     spaced
-}
-
-/// Parses a word as an HTTP error status. 443 is not a status: it is the port in `crm.example:443`.
-pub(super) fn status(word: &str) -> Option<u16> {
-    let digits = word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
-    let status = digits.then(|| word.parse().ok()).flatten()?;
-    ((400..=599).contains(&status) && status != 443).then_some(status)
 }
 
 #[cfg(test)]
