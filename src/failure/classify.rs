@@ -200,8 +200,8 @@ fn without_frames(message: &str) -> String {
     message.lines().filter(|line| !is_frame(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the part of the message about the failure, without the quoted payload or answer: API destinations quote the
-/// target's answer after `with payload:`.
+/// Returns the part of the message about the failure, up to the word before a quoted payload or answer: API destinations
+/// quote the target's answer after `with payload:`.
 fn before_payload(message: &str) -> &str {
     message
         .char_indices()

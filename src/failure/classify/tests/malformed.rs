@@ -74,6 +74,7 @@ const OTHER_FAULTS: &[&str] = &[
     "unexpected EOF reading request body",
     "getaddrinfo ENOTFOUND schema-validator.internal",
     "Schema validation service unavailable",
+    "payload parsing service is down",
     "Invocation of json-parser failed: Rate exceeded",
     "Access denied: role schema-validation-role",
     "Error: Cannot find module 'body-parser'",
