@@ -40,7 +40,7 @@ pub(super) const STRONGER: &[(Category, &[&str])] = &[
             "connection error",
             "bad gateway",
             "unavailable",
-            "is down",
+            "service is down",
             "unexpected eof",
             "context canceled",
             "expected http",
