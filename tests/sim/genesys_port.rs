@@ -7,6 +7,7 @@ use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::genesys::{Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
 
 use crate::bugs::Bug;
+use crate::fault_kinds::FaultKind;
 use crate::faults::FaultInjector;
 use crate::history::History;
 use crate::ports::FailureGuard;
@@ -26,6 +27,7 @@ impl WatchedGenesys {
         if self.faults.has_ended() || !is_denied {
             return Ok(());
         }
+        self.faults.count(FaultKind::LastingFault);
         let code = Some("missing.any.division.permissions".to_owned());
         Err(if self.bug == Some(Bug::ObjectOpensCircuit) {
             let status = 403;
