@@ -100,12 +100,11 @@ impl<'m> Object<'m> {
         };
         self.0.iter().any(|(key, raw)| {
             let raw = raw.get();
-            // Inside a string the quotes are escaped, inside a string of a string twice.
-            let unescaped = raw.contains("\\\"").then(|| raw.replace('\\', ""));
             let has_inside = |text: &str| names.iter().any(|name| is_inside(text, name));
             names.contains(&key.as_str()) && is_one(raw)
                 || has_inside(raw)
-                || unescaped.is_some_and(|text| has_inside(&text))
+                // Inside a string the quotes are escaped, inside a string of a string twice.
+                || raw.contains("\\\"") && has_inside(&raw.replace('\\', ""))
         })
     }
 

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::support::program::{Ran, program, run, run_with};
+use crate::support::send_record;
 
 const SECRET: &str = "demo-secret";
 
@@ -50,19 +51,7 @@ impl Office {
 
     /// Puts a message on the queue, with the text attributes of a record.
     async fn put(&self, record: &Record) -> TestResult {
-        let sqs = aws_sdk_sqs::Client::new(&self.world.aws.config());
-        let url = self.world.aws.queue_url(&self.queue).await?;
-        let mut call = sqs.send_message().queue_url(url);
-        call = call.message_body(record.0["body"].as_str().unwrap_or_default());
-        for (name, attribute) in record.0["messageAttributes"].as_object().into_iter().flatten() {
-            let value = aws_sdk_sqs::types::MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(attribute["stringValue"].as_str().unwrap_or_default())
-                .build()?;
-            call = call.message_attributes(name, value);
-        }
-        call.send().await?;
-        Ok(())
+        send_record(&self.world.aws, &self.queue, record).await
     }
 
     /// Returns the visible messages, as the function receives them.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 
-use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use aws_sdk_sqs::types::QueueAttributeName;
 use genesys_stand_in::StandIn;
 use genesys_test_support::{HIDDEN_SECONDS, LocalAws, Record};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::support::program::{Ran, program};
+use crate::support::send_record;
 
 /// A queue, a folder, and the settings of a function.
 pub(super) struct OperatorHarness {
@@ -69,20 +70,7 @@ impl OperatorHarness {
     }
 
     pub(super) async fn put_on(&self, queue: &str, record: &Record) -> Result<(), Box<dyn Error>> {
-        let sqs = aws_sdk_sqs::Client::new(&self.aws.config());
-        let mut call = sqs
-            .send_message()
-            .queue_url(self.aws.queue_url(queue).await?)
-            .message_body(record.0["body"].as_str().ok_or("no body")?);
-        for (name, attribute) in record.0["messageAttributes"].as_object().ok_or("attributes")? {
-            let value = MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(attribute["stringValue"].as_str().unwrap_or_default())
-                .build()?;
-            call = call.message_attributes(name, value);
-        }
-        call.send().await?;
-        Ok(())
+        send_record(&self.aws, queue, record).await
     }
 
     /// Gives the queue a parking queue, and returns its ARN.

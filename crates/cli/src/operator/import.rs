@@ -23,6 +23,7 @@ pub use cursor::{ImportCursor, NoCursor};
 use event::FailedEvent;
 pub use event::Unusable;
 pub use lines::read_all;
+use prepare::PreparedMessage;
 pub use source::{ImportError, ImportItem, SourceEntry, archived, subscription};
 
 /// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.
@@ -178,7 +179,6 @@ impl<I: MessageSender> Importer<'_, I> {
         self.progress.advance(1);
         let SourceEntry { place, item } = found;
         let (arn, target) = (self.options.target_arn.as_deref(), &self.options.target);
-        let max_bytes = self.options.max_message_bytes;
         let from_archive = matches!(item, ImportItem::Archived(_));
         let made = match item {
             ImportItem::Failed(text) => FailedEvent::read(&text)
@@ -188,40 +188,48 @@ impl<I: MessageSender> Importer<'_, I> {
             ImportItem::Unusable(why) => Err(why),
         };
         match made {
-            Ok(made) if made.message.size() > max_bytes => {
-                self.refuse(place, &Unusable::TooLong(made.message.size(), max_bytes));
-            }
-            Ok(made) if self.is_older(made.at) => self.imported.older += 1,
-            Ok(made) if !self.seen.insert(made.cursor_id()) => self.imported.duplicates += 1,
-            Ok(made) if self.cursor.has(&made.cursor_id()) => {
-                self.imported.imported_before += 1;
-                self.identities.entry(made.identity.clone()).or_insert(made.content());
-            }
-            Ok(made)
-                if self.identities.get(&made.identity).is_some_and(|it| *it == made.content()) =>
-            {
-                self.imported.duplicates += 1;
-            }
-            Ok(made) if self.identities.contains_key(&made.identity) => {
-                self.refuse(place, &Unusable::OtherPayload);
-            }
-            Ok(made) => {
-                self.identities.insert(made.identity.clone(), made.content());
-                let is_undated = self.options.since.is_some() && made.at.is_none();
-                self.imported.without_time += u64::from(is_undated);
-                let category = made.category;
-                let categories = &mut self.imported.categories;
-                let counted = categories.entry(category.as_str());
-                counted.or_insert((category, 0)).1 += 1;
-                self.imported.importable += 1;
-                self.imported.without_target += u64::from(!made.has_target);
-                self.imported.from_archive += u64::from(from_archive);
-                if self.queue.is_some() {
-                    let id = made.cursor_id();
-                    self.batch.push(Queueable { place, id, message: made.message });
-                }
-            }
+            Ok(made) => self.take_prepared(made, place, from_archive),
             Err(why) => self.refuse(place, &why),
+        }
+    }
+
+    fn take_prepared(&mut self, made: PreparedMessage, place: String, from_archive: bool) {
+        let (bytes, max_bytes) = (made.message.size(), self.options.max_message_bytes);
+        if bytes > max_bytes {
+            return self.refuse(place, &Unusable::TooLong(bytes, max_bytes));
+        }
+        if self.is_older(made.at) {
+            self.imported.older += 1;
+            return;
+        }
+        let id = made.cursor_id();
+        if !self.seen.insert(id.clone()) {
+            self.imported.duplicates += 1;
+            return;
+        }
+        let content = made.content();
+        if self.cursor.has(&id) {
+            self.imported.imported_before += 1;
+            self.identities.entry(made.identity).or_insert(content);
+            return;
+        }
+        match self.identities.get(&made.identity) {
+            Some(known) if *known == content => {
+                self.imported.duplicates += 1;
+                return;
+            }
+            Some(_) => return self.refuse(place, &Unusable::OtherPayload),
+            None => self.identities.insert(made.identity, content),
+        };
+        let is_undated = self.options.since.is_some() && made.at.is_none();
+        self.imported.without_time += u64::from(is_undated);
+        let (category, categories) = (made.category, &mut self.imported.categories);
+        categories.entry(category.as_str()).or_insert((category, 0)).1 += 1;
+        self.imported.importable += 1;
+        self.imported.without_target += u64::from(!made.has_target);
+        self.imported.from_archive += u64::from(from_archive);
+        if self.queue.is_some() {
+            self.batch.push(Queueable { place, id, message: made.message });
         }
     }
 
