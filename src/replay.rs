@@ -11,8 +11,8 @@ pub mod decision;
 mod expiry;
 mod interrupt;
 mod invocation;
+mod known_queues;
 mod ledger_latency;
-mod limits;
 pub mod log;
 mod marking;
 mod phase;
@@ -40,8 +40,8 @@ use crate::queue::Queue;
 use crate::target::Target;
 pub use circuit_breaker::CircuitBreakers;
 pub use invocation::Invocation;
+pub use known_queues::KnownQueues;
 pub use ledger_latency::LedgerLatency;
-pub use limits::KnownLimits;
 pub use marking::RetryState;
 pub use result::{Counts, Outcome, RecordReport, RecordResult};
 pub use retry_policy::{Limits, Policy};
@@ -86,7 +86,7 @@ pub struct Replay<P: Ports> {
     /// The ledger's observed latency.
     pub ledger_latency: LedgerLatency,
     /// The limits of the queues that were read.
-    pub known_limits: KnownLimits,
+    pub known_queues: KnownQueues,
     /// The shutdown signal of the process.
     pub shutdown: Shutdown,
     /// The counters of the adapters and circuit breakers.

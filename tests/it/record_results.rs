@@ -21,7 +21,7 @@ use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
-    CircuitBreakers, Counts, Invocation, KnownLimits, LedgerLatency, Limits, Outcome, Policy,
+    CircuitBreakers, Counts, Invocation, KnownQueues, LedgerLatency, Limits, Outcome, Policy,
     RecordReport, RecordResult, Replay, RetryState, Shutdown,
 };
 use genesys_replay::target::DeliveryError;
@@ -132,7 +132,7 @@ fn function_under_test() -> Result<FunctionUnderTest, Box<dyn std::error::Error>
         }),
         circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
         ledger_latency: LedgerLatency::default(),
-        known_limits: KnownLimits::default(),
+        known_queues: KnownQueues::default(),
         shutdown: Shutdown::default(),
         meter,
         max_concurrency: 10,

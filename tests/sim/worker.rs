@@ -17,7 +17,7 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::message::Message;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
-    CircuitBreakers, Counts, Invocation, KnownLimits, LedgerLatency, Limits, Policy, RecordReport,
+    CircuitBreakers, Counts, Invocation, KnownQueues, LedgerLatency, Limits, Policy, RecordReport,
     Replay, RetryState, Shutdown,
 };
 use tokio::time::Instant;
@@ -288,7 +288,7 @@ impl<'w> Worker<'w> {
             }),
             circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
-            known_limits: KnownLimits::default(),
+            known_queues: KnownQueues::default(),
             shutdown: Shutdown::default(),
             meter,
             max_concurrency: rng.draw(|rng| rng.usize(1..=4)),

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
-    CircuitBreakers, KnownLimits, LedgerLatency, Policy, Ports, Replay, RetryState, Shutdown,
+    CircuitBreakers, KnownQueues, LedgerLatency, Policy, Ports, Replay, RetryState, Shutdown,
 };
 use genesys_replay_aws::clients::{CallLimits, secret, single_attempt, with_limits};
 use genesys_replay_aws::sqs_queue::SqsQueue;
@@ -120,7 +120,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         policy: Policy::new(settings.limits),
         circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
         ledger_latency: LedgerLatency::default(),
-        known_limits: KnownLimits::default(),
+        known_queues: KnownQueues::default(),
         shutdown: Shutdown::default(),
         meter,
         max_concurrency: settings.max_concurrency,

@@ -27,7 +27,7 @@ use genesys_replay::clock::{Clock, Random};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
-    CircuitBreakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState,
+    CircuitBreakers, KnownQueues, LedgerLatency, Limits, Policy, Ports, Replay, RetryState,
     Shutdown,
 };
 use genesys_replay_ingest::{Authentication, Ingest, IngestPorts, SubscriptionCheck};
@@ -102,7 +102,7 @@ impl InMemory {
             }),
             circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
-            known_limits: KnownLimits::default(),
+            known_queues: KnownQueues::default(),
             shutdown: Shutdown::default(),
             meter,
             max_concurrency: 10,

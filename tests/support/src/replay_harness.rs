@@ -154,7 +154,7 @@ pub fn with_parts<L: Ledger, T: Target>(
         policy: function.policy,
         circuit_breakers: function.circuit_breakers,
         ledger_latency: function.ledger_latency,
-        known_limits: function.known_limits,
+        known_queues: function.known_queues,
         shutdown: function.shutdown,
         meter: function.meter,
         max_concurrency: function.max_concurrency,

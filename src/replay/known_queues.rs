@@ -17,7 +17,7 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The limits of the queues that one execution environment has read, by ARN.
 #[derive(Debug, Default)]
-pub struct KnownLimits(Cached<HashMap<String, ReadLimits>, Infallible>);
+pub struct KnownQueues(Cached<HashMap<String, ReadLimits>, Infallible>);
 
 #[derive(Clone, Debug)]
 struct ReadLimits {
@@ -30,7 +30,7 @@ impl<P: Ports> Replay<P> {
     /// Reads a queue's limits once. A queue that cannot be read is read again after a minute, with SQS's longest
     /// retention until then.
     pub(super) async fn queue_limits(&self, queue_arn: &str) -> QueueLimits {
-        let known = &self.known_limits.0;
+        let known = &self.known_queues.0;
         let is_usable = |limits: &HashMap<String, ReadLimits>| {
             limits
                 .get(queue_arn)
