@@ -13,6 +13,10 @@ use crate::message::{MessageId, TypedAttribute};
 /// The maximum number of messages in one call to SQS.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 
+/// The maximum visibility timeout. SQS counts its 12 hours from the receive and rejects longer timeouts. The longest
+/// invocation, 15 minutes, may have passed since the receive.
+pub const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
+
 /// A message whose visibility timeout is to be changed.
 #[derive(Clone, Debug)]
 pub struct VisibilityChange<'a> {
@@ -52,6 +56,22 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// The reason in words: the queue does not exist, or the function may not read it.
     fn limits(&self, queue_arn: &str) -> impl Future<Output = Result<QueueLimits, String>> + Send;
+
+    /// Reads the approximate numbers of messages in the queue with this ARN.
+    ///
+    /// # Errors
+    /// The errors of [`limits`](Self::limits).
+    fn depth(&self, queue_arn: &str) -> impl Future<Output = Result<QueueDepth, String>> + Send;
+}
+
+/// The approximate numbers of messages in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// The messages that can be received (`ApproximateNumberOfMessages`).
+    pub visible: u64,
+    /// The messages that are in flight: received, and hidden by their visibility timeout
+    /// (`ApproximateNumberOfMessagesNotVisible`).
+    pub in_flight: u64,
 }
 
 /// The limits of the messages in a queue.

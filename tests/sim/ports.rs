@@ -13,7 +13,7 @@ use genesys_replay::ledger::{
     AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange, VisibilityError};
+use genesys_replay::queue::{Queue, QueueDepth, QueueLimits, VisibilityChange, VisibilityError};
 use genesys_replay::replay::Ports;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
@@ -265,6 +265,10 @@ pub(crate) struct WatchedQueue {
 impl Queue for WatchedQueue {
     async fn change_visibility(&self, changes: &[VisibilityChange<'_>]) -> Vec<VisibilityError> {
         self.inner.change_visibility(changes).await
+    }
+
+    async fn depth(&self, queue_arn: &str) -> Result<QueueDepth, String> {
+        self.inner.depth(queue_arn).await
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {

@@ -1,6 +1,6 @@
 //! The visibility timeouts of SQS messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -11,17 +11,14 @@ use futures_util::{StreamExt, stream};
 use genesys_replay::destination::Arn;
 use genesys_replay::error::with_causes;
 use genesys_replay::queue::{
-    MAX_BATCH_ENTRIES, Queue, QueueLimits, Redrive, VisibilityChange, VisibilityError,
+    MAX_BATCH_ENTRIES, MAX_VISIBILITY_TIMEOUT, Queue, QueueDepth, QueueLimits, Redrive,
+    VisibilityChange, VisibilityError,
 };
 
 use crate::queue_urls::QueueUrls;
 
 /// The maximum number of concurrent calls.
 const MAX_CONCURRENT_CALLS: usize = 16;
-
-/// The maximum visibility timeout. SQS counts its 12 hours from the receive and rejects longer timeouts. The
-/// longest invocation, 15 minutes, may have passed since the receive.
-const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
 /// SQS queues.
 #[derive(Clone)]
@@ -95,6 +92,22 @@ impl SqsQueue {
     }
 }
 
+impl SqsQueue {
+    async fn attributes(
+        &self,
+        queue_arn: &str,
+        names: [Attribute; 2],
+    ) -> Result<HashMap<Attribute, String>, String> {
+        let queue = Arn::parse_trusted(queue_arn)
+            .ok_or_else(|| format!("{queue_arn} is not the ARN of a queue"))?;
+        let url = self.urls.of(&queue).await.map_err(|error| with_causes(&error))?;
+        let call = self.client.get_queue_attributes().queue_url(url);
+        let answer = call.set_attribute_names(Some(names.to_vec())).send().await;
+        let answer = answer.map_err(|error| with_causes(&error))?;
+        Ok(answer.attributes.unwrap_or_default())
+    }
+}
+
 impl Queue for SqsQueue {
     async fn change_visibility(&self, changes: &[VisibilityChange<'_>]) -> Vec<VisibilityError> {
         let mut by_queue: BTreeMap<&str, Vec<&VisibilityChange<'_>>> = BTreeMap::new();
@@ -113,23 +126,9 @@ impl Queue for SqsQueue {
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
-        let queue = Arn::parse_trusted(queue_arn)
-            .ok_or_else(|| format!("{queue_arn} is not the ARN of a queue"))?;
-        let url = self.urls.of(&queue).await.map_err(|error| with_causes(&error))?;
-        let answer = self
-            .client
-            .get_queue_attributes()
-            .queue_url(url)
-            .attribute_names(Attribute::MessageRetentionPeriod)
-            .attribute_names(Attribute::RedrivePolicy)
-            .send()
-            .await
-            .map_err(|error| with_causes(&error))?;
-        let attributes = answer.attributes.unwrap_or_default();
-        let seconds = attributes
-            .get(&Attribute::MessageRetentionPeriod)
-            .and_then(|seconds| seconds.parse().ok())
-            .ok_or("SQS did not return MessageRetentionPeriod")?;
+        let wanted = [Attribute::MessageRetentionPeriod, Attribute::RedrivePolicy];
+        let attributes = self.attributes(queue_arn, wanted).await?;
+        let seconds = number(&attributes, &Attribute::MessageRetentionPeriod)?;
         let redrive = attributes.get(&Attribute::RedrivePolicy);
         let redrive = redrive.and_then(|policy| Redrive::parse(policy));
         Ok(QueueLimits {
@@ -138,6 +137,22 @@ impl Queue for SqsQueue {
             parking_arn: redrive.map(|it| it.parking_arn),
         })
     }
+
+    async fn depth(&self, queue_arn: &str) -> Result<QueueDepth, String> {
+        let visible = Attribute::ApproximateNumberOfMessages;
+        let in_flight = Attribute::ApproximateNumberOfMessagesNotVisible;
+        let wanted = [visible.clone(), in_flight.clone()];
+        let attributes = self.attributes(queue_arn, wanted).await?;
+        Ok(QueueDepth {
+            visible: number(&attributes, &visible)?,
+            in_flight: number(&attributes, &in_flight)?,
+        })
+    }
+}
+
+fn number(attributes: &HashMap<Attribute, String>, name: &Attribute) -> Result<u64, String> {
+    let number = attributes.get(name).and_then(|number| number.parse().ok());
+    number.ok_or_else(|| format!("SQS did not return {name}"))
 }
 
 /// Returns whole seconds, rounded up: a message must not become visible too early.

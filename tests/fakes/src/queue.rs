@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange, VisibilityError};
+use genesys_replay::queue::{
+    MAX_VISIBILITY_TIMEOUT, Queue, QueueDepth, QueueLimits, VisibilityChange, VisibilityError,
+};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
-
-/// The maximum visibility timeout: the adapter stays 15 minutes below the 12 hours of SQS.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
 /// The default retention of a queue: four days, as in SQS.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(4 * 24 * 3_600);
@@ -271,7 +270,7 @@ impl MemoryQueues {
         if message.visible_at <= now {
             return Err("the message is not in flight");
         }
-        message.visible_at = now.plus(change.after.min(LONGEST));
+        message.visible_at = now.plus(change.after.min(MAX_VISIBILITY_TIMEOUT));
         Ok(())
     }
 }
@@ -305,6 +304,21 @@ impl Queue for MemoryQueues {
                 retention: contents.retention.unwrap_or(DEFAULT_RETENTION),
                 max_receives: redrive.map(|it| it.max_receives),
                 parking_arn: redrive.map(|it| it.to.clone()),
+            })
+        })
+        .await
+    }
+
+    async fn depth(&self, queue_arn: &str) -> Result<QueueDepth, String> {
+        pass(&*self.faults, "depth", || {
+            let now = self.clock.now();
+            let state = lock(&self.state);
+            let contents = state.queues.get(queue_arn).ok_or("no such queue")?;
+            let (visible, in_flight): (Vec<&Kept>, Vec<&Kept>) =
+                contents.messages.iter().partition(|it| it.visible_at <= now);
+            Ok(QueueDepth {
+                visible: visible.len().try_into().unwrap_or(u64::MAX),
+                in_flight: in_flight.len().try_into().unwrap_or(u64::MAX),
             })
         })
         .await

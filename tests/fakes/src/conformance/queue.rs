@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange};
+use genesys_replay::queue::{Queue, QueueDepth, QueueLimits, VisibilityChange};
 
 use super::{CallFault, Result, holds, same, suite};
 use crate::{Draft, Received};
@@ -64,6 +64,7 @@ pub async fn conforms(suite: &impl QueueSuite) -> Result<()> {
         message_is_parked_unchanged_after_max_receives,
         failed_visibility_change_names_every_message,
         visibility_change_is_idempotent_after_a_lost_response,
+        depth_of_a_queue_is_read,
         limits_of_a_queue_are_read,
     )
 }
@@ -282,6 +283,19 @@ async fn visibility_change_is_idempotent_after_a_lost_response(
     messages.has_visibility_timeout(ONE_HOUR).await?;
     same("failures", &messages.change_visibility(ONE_HOUR).await, &Vec::new())?;
     messages.has_visibility_timeout(ONE_HOUR).await
+}
+
+async fn depth_of_a_queue_is_read(suite: &impl QueueSuite, name: &str) -> Result<()> {
+    let arn = suite.create(None).await?;
+    for _ in 0..3 {
+        suite.send(&arn, name).await?;
+    }
+    let depth = suite.queue().depth(&arn).await?;
+    same("before", &depth, &QueueDepth { visible: 3, in_flight: 0 })?;
+    let in_flight = u64::try_from(suite.receive(&arn).await?.len())?;
+    let depth = suite.queue().depth(&arn).await?;
+    same("after", &depth, &QueueDepth { visible: 3 - in_flight, in_flight })?;
+    holds("missing", suite.queue().depth(&format!("{arn}-gone")).await.is_err())
 }
 
 async fn limits_of_a_queue_are_read(suite: &impl QueueSuite, _: &str) -> Result<()> {
