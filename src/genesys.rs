@@ -282,6 +282,16 @@ impl GenesysError {
 ///
 /// Both calls are idempotent. Neither retries by itself, except once after the API refused the token.
 pub trait Genesys: Send + Sync {
+    /// Reserves a number of calls in the rate limit and waits for the first of them. The calls of a replay are reserved
+    /// together, because a replay that cannot finish wastes its first calls.
+    ///
+    /// # Errors
+    /// The delay until the calls are possible, if it is too long to wait here; nothing is then reserved.
+    fn reserve(&self, calls: u32) -> impl Future<Output = Result<(), Duration>> + Send;
+
+    /// Returns the rate limit in calls per minute: of the last answer, or Genesys Cloud's usual limit.
+    fn calls_per_minute(&self) -> u32;
+
     /// Reads an interaction and determines the place of its mark.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub struct UpstreamCounters {
     token_fetches: AtomicU64,
     tokens_throttled: AtomicU64,
     breakers_opened: AtomicU64,
+    in_flight_near_limit: AtomicU64,
 }
 
 /// The counts since the previous reading.
@@ -29,6 +30,8 @@ pub struct CounterSnapshot {
     pub tokens_throttled: u64,
     /// The number of times a circuit breaker opened.
     pub breakers_opened: u64,
+    /// The number of readings with nearly as many messages in flight as SQS allows.
+    pub in_flight_near_limit: u64,
 }
 
 impl UpstreamCounters {
@@ -64,6 +67,11 @@ impl UpstreamCounters {
         count(&self.breakers_opened);
     }
 
+    /// Counts a reading with nearly as many messages in flight as SQS allows.
+    pub fn in_flight_near_limit(&self) {
+        count(&self.in_flight_near_limit);
+    }
+
     /// Reads the counters and resets them to zero.
     #[must_use]
     pub fn take(&self) -> CounterSnapshot {
@@ -75,6 +83,7 @@ impl UpstreamCounters {
             token_fetches: take(&self.token_fetches),
             tokens_throttled: take(&self.tokens_throttled),
             breakers_opened: take(&self.breakers_opened),
+            in_flight_near_limit: take(&self.in_flight_near_limit),
         }
     }
 }
@@ -96,6 +105,7 @@ mod tests {
         meter.token_requested();
         meter.token_throttled();
         meter.breaker_opened();
+        meter.in_flight_near_limit();
         let usage = CounterSnapshot {
             genesys_calls: 2,
             genesys_throttled: 2,
@@ -103,6 +113,7 @@ mod tests {
             token_fetches: 1,
             tokens_throttled: 1,
             breakers_opened: 1,
+            in_flight_near_limit: 1,
         };
         assert_eq!(meter.take(), usage);
         assert_eq!(meter.take(), CounterSnapshot::default());

@@ -2,6 +2,7 @@
 
 mod archiving;
 mod attempt;
+mod backlog;
 mod batch;
 mod circuit_breaker;
 mod claim;
@@ -16,6 +17,7 @@ mod ledger_latency;
 pub mod log;
 mod marking;
 mod phase;
+mod receive_budget;
 mod record;
 mod reject;
 mod result;
@@ -38,6 +40,7 @@ use crate::ledger::Ledger;
 use crate::meter::UpstreamCounters;
 use crate::queue::Queue;
 use crate::target::Target;
+pub use backlog::CALLS_PER_REPLAY;
 pub use circuit_breaker::CircuitBreakers;
 pub use invocation::Invocation;
 pub use known_queues::KnownQueues;

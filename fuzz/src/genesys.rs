@@ -117,13 +117,13 @@ fn delay_is_bounded(answer: &ApiResponse) {
     let pace = RateLimiter::default();
     for _ in 0..3 {
         pace.observe(answer.reading(), answer.throttled_for(), NOW);
-        match pace.reserve(NOW, MAX_WAIT) {
+        match pace.reserve(1, NOW, MAX_WAIT) {
             Ok(wait) => assert!(wait <= MAX_WAIT, "{wait:?}"),
             Err(wait) => assert!(wait <= MAX_RETRY_AFTER + MAX_WAIT, "{wait:?}"),
         }
     }
     let afterwards = NOW.plus(MAX_RETRY_AFTER + MAX_WAIT);
-    assert_eq!(pace.reserve(afterwards, MAX_WAIT), Ok(Duration::ZERO));
+    assert_eq!(pace.reserve(1, afterwards, MAX_WAIT), Ok(Duration::ZERO));
 }
 
 /// Checks that an error is one line without the body, except for its code.

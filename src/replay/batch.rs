@@ -199,7 +199,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Adjusts the result of a group for the end of its message's retention.
+    /// Adjusts the result of a group for the queue's backlog, and for the end of its message's retention and receives.
     async fn ended(
         &self,
         message: &Message,
@@ -207,6 +207,7 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         result: RecordResult,
     ) -> RecordResult {
+        let result = Box::pin(self.with_backlog(message, ctx, result)).await;
         Box::pin(self.before_expiry(message, ctx, group.job.task(), result)).await
     }
 

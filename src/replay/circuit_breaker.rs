@@ -1,9 +1,12 @@
 //! Circuit breakers: an upstream that fails repeatedly is not called for a while.
 
+mod recovery;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
+use recovery::Recovery;
 
 use crate::clock::{Clock, Timestamp};
 use crate::destination::Destination;
@@ -37,13 +40,23 @@ pub(super) struct Breaker {
     meter: Arc<UpstreamCounters>,
 }
 
-/// An upstream whose circuit is open.
+/// The reasons for not admitting a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{upstream} is not called for {} s, because its circuit is open", after.as_secs())]
-pub(super) struct OpenBreaker {
-    pub(super) upstream: Arc<str>,
-    /// The time from now until another call may be admitted.
-    pub(super) after: Duration,
+pub(super) enum CallRefusal {
+    /// The circuit is open, or its probe is under way.
+    #[error("{upstream} is not called for {} s, because its circuit is open", after.as_secs())]
+    Open {
+        upstream: Arc<str>,
+        /// The time from now until another call may be admitted.
+        after: Duration,
+    },
+    /// The upstream works again, and the admitted rate still rises.
+    #[error("{upstream} gets fewer calls for {} s, because its circuit was open", after.as_secs())]
+    Recovering {
+        upstream: Arc<str>,
+        /// The time from now until every call is admitted.
+        after: Duration,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +67,9 @@ enum CircuitState {
     Open { until: Timestamp, failed_probes: u32 },
     /// Half-open: one call is admitted, to test the upstream.
     Probing { failed_probes: u32 },
+    /// The probe has succeeded: the admitted rate rises step by step, because an upstream with a backlog would fail
+    /// again under the full load.
+    Recovering(Recovery),
 }
 
 /// Returns the time for which a circuit stays open after this number of failed probes in a row.
@@ -76,7 +92,7 @@ pub(super) struct Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some((breaker, now)) = self.probe_of.take() {
-            let mut state = breaker.state();
+            let mut state = breaker.state(now);
             if let CircuitState::Probing { failed_probes } = *state {
                 *state = CircuitState::Open { until: now, failed_probes };
             }
@@ -99,32 +115,53 @@ impl Breaker {
         CircuitObserver { breaker: self.clone(), clock }
     }
 
-    fn state(&self) -> MutexGuard<'_, CircuitState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the state; a recovery that is over is a closed circuit.
+    fn state(&self, now: Timestamp) -> MutexGuard<'_, CircuitState> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let CircuitState::Recovering(recovery) = &*state
+            && recovery.left(now).is_none()
+        {
+            *state = CircuitState::Closed { failures: recovery.failures };
+        }
+        state
     }
 
-    /// Admits a call to the upstream; `Err` holds the time to wait.
-    pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, OpenBreaker> {
-        let refusal = |after| OpenBreaker { upstream: Arc::clone(&self.upstream), after };
-        let mut state = self.state();
-        match *state {
+    /// Admits a call to the upstream.
+    pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, CallRefusal> {
+        let upstream = || Arc::clone(&self.upstream);
+        let open = |after| CallRefusal::Open { upstream: upstream(), after };
+        let mut state = self.state(now);
+        match &mut *state {
             CircuitState::Closed { .. } => Ok(Permit { probe_of: None }),
-            CircuitState::Open { until, .. } if now < until => Err(refusal(until.since(now))),
+            CircuitState::Open { until, .. } if now < *until => Err(open(until.since(now))),
             CircuitState::Open { failed_probes, .. } => {
-                *state = CircuitState::Probing { failed_probes };
+                *state = CircuitState::Probing { failed_probes: *failed_probes };
                 Ok(Permit { probe_of: Some((self.clone(), now)) })
             }
-            CircuitState::Probing { failed_probes } => Err(refusal(open_time(failed_probes))),
+            CircuitState::Probing { failed_probes } => Err(open(open_time(*failed_probes))),
+            CircuitState::Recovering(recovery) => {
+                let after = recovery.left(now).unwrap_or_default();
+                if recovery.admits(now) {
+                    Ok(Permit { probe_of: None })
+                } else {
+                    Err(CallRefusal::Recovering { upstream: upstream(), after })
+                }
+            }
         }
     }
 
-    /// Returns true if the circuit is open, and false if it is closed or half-open.
+    /// Returns true if the circuit is open; false if it is closed, half-open or recovering.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
-        matches!(*self.state(), CircuitState::Open { until, .. } if now < until)
+        matches!(*self.state(now), CircuitState::Open { until, .. } if now < until)
     }
 
-    fn is_closed(&self) -> bool {
-        matches!(*self.state(), CircuitState::Closed { .. })
+    /// Returns true if every call or, after an outage, every second some calls are admitted.
+    fn admits_calls(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            CircuitState::Closed { .. } | CircuitState::Recovering(_) => true,
+            CircuitState::Open { .. } | CircuitState::Probing { .. } => false,
+        }
     }
 
     /// Returns the time at which the upstream last accepted a call in this environment.
@@ -134,12 +171,22 @@ impl Breaker {
 
     fn accepted(&self, now: Timestamp) {
         *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        self.succeeded();
+        self.succeeded(now);
     }
 
-    /// Closes the circuit.
-    pub(super) fn succeeded(&self) {
-        *self.state() = CircuitState::default();
+    /// Closes the circuit. After an outage, the recovery comes first.
+    pub(super) fn succeeded(&self, now: Timestamp) {
+        let mut state = self.state(now);
+        *state = match *state {
+            CircuitState::Closed { .. } => CircuitState::default(),
+            CircuitState::Open { failed_probes, .. } | CircuitState::Probing { failed_probes } => {
+                tracing::info!(upstream = %self.upstream, "circuit closed, the rate rises step by step");
+                CircuitState::Recovering(Recovery::new(now, failed_probes))
+            }
+            CircuitState::Recovering(recovery) => {
+                CircuitState::Recovering(recovery.with_failures(0))
+            }
+        };
     }
 
     /// Counts a failure that is not the event's fault. Opens the circuit after five failures in a row, or after a
@@ -153,13 +200,19 @@ impl Breaker {
             self.meter.breaker_opened();
             CircuitState::Open { until, failed_probes }
         };
-        let mut state = self.state();
+        let mut state = self.state(now);
         *state = match *state {
             CircuitState::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
                 CircuitState::Closed { failures: failures + 1 }
             }
             CircuitState::Closed { .. } => open(0),
-            CircuitState::Probing { failed_probes } => open(failed_probes.saturating_add(1)),
+            CircuitState::Recovering(recovery) if recovery.failures + 1 < FAILURES_TO_OPEN => {
+                CircuitState::Recovering(recovery.with_failures(recovery.failures + 1))
+            }
+            CircuitState::Probing { failed_probes }
+            | CircuitState::Recovering(Recovery { failed_probes, .. }) => {
+                open(failed_probes.saturating_add(1))
+            }
             // A late answer of a call from before the opening.
             CircuitState::Open { until: earlier, failed_probes } => {
                 CircuitState::Open { until: until(0).max(earlier), failed_probes }
@@ -171,11 +224,16 @@ impl Breaker {
 /// A circuit breaker that is updated with the answers of its upstream.
 #[derive(Clone)]
 pub(super) struct CircuitObserver<'c> {
-    pub(super) breaker: Breaker,
+    breaker: Breaker,
     clock: &'c dyn Clock,
 }
 
 impl CircuitObserver<'_> {
+    /// Counts an answer as a success of the upstream.
+    pub(super) fn succeeded(&self) {
+        self.breaker.succeeded(self.clock.now());
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.breaker.is_open(self.clock.now())
     }
@@ -189,7 +247,7 @@ impl CircuitObserver<'_> {
     ) -> Result<T, E> {
         match answer.as_ref().map_err(disposition) {
             Ok(_) => self.breaker.accepted(self.clock.now()),
-            Err(Disposition::Permanent) => self.breaker.succeeded(),
+            Err(Disposition::Permanent) => self.succeeded(),
             Err(Disposition::Operator) => self.breaker.failed(self.clock.now(), None),
             Err(Disposition::Transient { after }) => self.breaker.failed(self.clock.now(), after),
         }
@@ -226,7 +284,7 @@ impl CircuitBreakers {
             return breaker.clone();
         }
         if targets.len() >= MAX_TARGET_CIRCUITS {
-            let closed = targets.iter().rev().find(|(_, breaker)| breaker.is_closed());
+            let closed = targets.iter().rev().find(|(_, breaker)| breaker.admits_calls());
             match closed.map(|(target, _)| target.clone()) {
                 Some(target) => targets.pop(&target),
                 None => targets.pop_lru().map(|(_, breaker)| breaker),
@@ -249,7 +307,9 @@ mod tests {
     }
 
     fn waits(breaker: &Breaker, now: Timestamp) -> Option<Duration> {
-        breaker.admit(now).err().map(|refusal| refusal.after)
+        breaker.admit(now).err().map(|refusal| match refusal {
+            CallRefusal::Open { after, .. } | CallRefusal::Recovering { after, .. } => after,
+        })
     }
 
     fn opened(retry_after: Option<Duration>) -> Breaker {
@@ -285,7 +345,7 @@ mod tests {
             for _ in 1..FAILURES_TO_OPEN {
                 breaker.failed(START, None);
             }
-            breaker.succeeded();
+            breaker.succeeded(START);
         }
         assert!(breaker.admit(START).is_ok());
     }
@@ -300,9 +360,43 @@ mod tests {
         assert_eq!(waits(&breaker, at(31)), Some(OPEN_TIME * 2));
 
         let probe = breaker.admit(at(91));
-        breaker.succeeded();
+        breaker.succeeded(at(91));
         drop(probe);
         assert!(breaker.admit(at(91)).is_ok() && breaker.admit(at(91)).is_ok());
+    }
+
+    #[test]
+    fn circuit_admits_more_calls_step_by_step_after_an_outage() {
+        let breaker = opened(None);
+        drop(breaker.admit(at(30)));
+        breaker.succeeded(at(30));
+        let admitted = |second| (0..200).filter(|_| breaker.admit(at(second)).is_ok()).count();
+        let by_second: Vec<usize> = (30..62).map(admitted).collect();
+        let steps: Vec<usize> = by_second.chunks(5).filter_map(|it| it.first().copied()).collect();
+        assert_eq!(steps, [2, 4, 8, 16, 32, 64, 200]);
+        assert!(by_second.chunks(5).all(|step| step.windows(2).all(|pair| pair[0] == pair[1])));
+    }
+
+    #[test]
+    fn circuit_refusal_during_recovery_names_the_time_left() {
+        let breaker = opened(None);
+        drop(breaker.admit(at(30)));
+        breaker.succeeded(at(30));
+        while breaker.admit(at(41)).is_ok() {}
+        assert_eq!(waits(&breaker, at(41)), Some(Duration::from_secs(19)));
+        assert!(!breaker.is_open(at(41)));
+    }
+
+    #[test]
+    fn circuit_reopens_for_longer_when_the_recovery_fails() {
+        let breaker = opened(None);
+        drop(breaker.admit(at(30)));
+        breaker.succeeded(at(30));
+        for failure in 1..=FAILURES_TO_OPEN {
+            breaker.failed(at(35), None);
+            assert_eq!(breaker.is_open(at(35)), failure == FAILURES_TO_OPEN);
+        }
+        assert_eq!(waits(&breaker, at(35)), Some(OPEN_TIME * 2));
     }
 
     #[test]
@@ -320,16 +414,13 @@ mod tests {
         }
         assert_eq!(waited, [30, 60, 120, 240, 480, 900, 900, 900]);
         let probe = breaker.admit(at(now + 900));
-        breaker.succeeded();
+        breaker.succeeded(at(now + 900));
         drop(probe);
+        let recovered = at(now + 931);
         for _ in 0..FAILURES_TO_OPEN {
-            breaker.failed(at(now + 900), None);
+            breaker.failed(recovered, None);
         }
-        assert_eq!(
-            waits(&breaker, at(now + 900)),
-            Some(OPEN_TIME),
-            "from the start after a success"
-        );
+        assert_eq!(waits(&breaker, recovered), Some(OPEN_TIME), "from the start after a recovery");
     }
 
     #[test]
@@ -364,7 +455,7 @@ mod tests {
             circuit_breakers.target(&target(0)).failed(START, None);
         }
         for number in 1..=2 * MAX_TARGET_CIRCUITS {
-            circuit_breakers.target(&target(number)).succeeded();
+            circuit_breakers.target(&target(number)).succeeded(START);
         }
         let kept = circuit_breakers.targets.lock().unwrap_or_else(PoisonError::into_inner).len();
         assert_eq!(kept, MAX_TARGET_CIRCUITS);

@@ -2,37 +2,71 @@
 
 use std::time::Duration;
 
-use super::circuit_breaker::Permit;
+use super::backlog::CALLS_PER_REPLAY;
+use super::circuit_breaker::{CallRefusal, Permit};
 use super::decision::{Decision, Handling, MessageFacts, Rules};
 use super::invocation::InvocationContext;
+use super::receive_budget::ReceiveBudget;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay};
 use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
+use crate::genesys::Genesys;
 use crate::ledger::{Claim, ClaimMetadata, ClaimRequest, Lease, Ledger, LedgerError};
+use crate::message::Message;
 
 impl<P: Ports> Replay<P> {
-    /// Requests a permit from the breaker of every upstream; `Err` is the result if a circuit is open.
-    pub(super) fn admit(&self, task: &RecordTask<'_>) -> Result<Vec<Permit>, RecordResult> {
-        // An echo of our own PATCH is only archived. Other events are marked, even if nothing is delivered.
-        let is_replayed = !task.dead_letter.own_echo;
-        let interaction = task.dead_letter.marked_interaction().filter(|_| is_replayed);
-        let needs_genesys = self.retry_state.is_needed_for(interaction);
+    /// Requests a permit from the breaker of every upstream.
+    pub(super) fn admit(&self, task: &RecordTask<'_>) -> Result<Vec<Permit>, CallRefusal> {
+        let needs_genesys = self.needed_genesys(task).is_some();
         let genesys = needs_genesys.then(|| self.circuit_breakers.genesys.clone());
+        let is_replayed = !task.dead_letter.own_echo;
         let target = is_replayed.then(|| self.circuit_breakers.target(&task.destination));
         let now = self.clock.now();
-        let permits: Result<Vec<Permit>, _> =
-            [Some(self.circuit_breakers.ledger.clone()), genesys, target]
-                .into_iter()
-                .flatten()
-                .map(|breaker| breaker.admit(now))
-                .collect();
-        permits.map_err(|refusal| {
-            // Every deferral costs a receive. Use the backoff so that a long outage does not exhaust
-            // `maxReceiveCount`.
-            let after = refusal.after.max(self.delay_by_receive_count(task.message));
-            let code = FailureCode::BreakerOpen;
-            RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(&refusal)
+        [Some(self.circuit_breakers.ledger.clone()), genesys, target]
+            .into_iter()
+            .flatten()
+            .map(|breaker| breaker.admit(now))
+            .collect()
+    }
+
+    /// Returns Genesys Cloud if the event cannot be replayed without it.
+    fn needed_genesys(&self, task: &RecordTask<'_>) -> Option<&P::Genesys> {
+        // An echo of our own PATCH is only archived. Other events are marked, even if nothing is delivered.
+        let interaction = task.dead_letter.marked_interaction();
+        self.retry_state.required_for(interaction.filter(|_| !task.dead_letter.own_echo))
+    }
+
+    /// Returns the result of a record that a circuit breaker did not admit.
+    pub(super) fn not_admitted(&self, message: &Message, refusal: &CallRefusal) -> RecordResult {
+        let after = match refusal {
+            // The backoff, because every deferral costs a receive.
+            CallRefusal::Open { after, .. } => (*after).max(self.delay_by_receive_count(message)),
+            CallRefusal::Recovering { after, .. } => after.mul_f64(self.random.unit()),
+        };
+        let code = FailureCode::BreakerOpen;
+        RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(refusal)
+    }
+
+    /// Returns true if the queue soon parks the message. An attempt must come first, also while a circuit is open.
+    pub(super) async fn is_last_attempt(&self, message: &Message) -> bool {
+        let Some(queue_arn) = message.queue_arn.as_deref() else {
+            return false;
+        };
+        let most = self.queue_limits(queue_arn).await.max_receives;
+        most.is_some_and(|most| ReceiveBudget::new(message.receive_count, most).is_used_up())
+    }
+
+    /// Reserves the calls of one replay in the rate limit of Genesys Cloud, and waits for them. `Err` is the result if
+    /// the wait would be too long. Nothing is reserved if the replay does without Genesys Cloud.
+    pub(super) async fn reserve_calls(&self, task: &RecordTask<'_>) -> Result<(), RecordResult> {
+        let Some(genesys) = self.needed_genesys(task) else {
+            return Ok(());
+        };
+        genesys.reserve(CALLS_PER_REPLAY).await.map_err(|after| {
+            let code = FailureCode::GenesysRateLimited;
+            RecordResult::from(Outcome::NotAttempted { after, code })
+                .with_reason("locally throttled to stay within Genesys Cloud's rate limit")
         })
     }
 

@@ -1,4 +1,5 @@
-//! The end of retention: SQS deletes a message after its retention period, even if the event was not replayed.
+//! The last receive of a message: SQS deletes it after its retention period and parks it after `maxReceiveCount`
+//! receives, even if the event was not replayed.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::time::timeout_at;
 use super::archiving::Rejection;
 use super::invocation::InvocationContext;
 use super::marking::Marker;
+use super::receive_budget::ReceiveBudget;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay, log};
 use crate::clock::Timestamp;
@@ -27,21 +29,47 @@ const LAST_DELAY: Duration = Duration::from_secs(300);
 /// The time left for a message in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
-    /// The visibility timeout may be at most this long.
-    AtMost(Duration),
-    /// This receive is the last one: SQS deletes the message at this time.
-    LastReceive(Timestamp),
+    /// The visibility timeout may be at most this long. `at_least` is its minimum for a message that was not attempted.
+    Between { at_least: Duration, at_most: Duration },
+    /// This receive is the last one.
+    LastReceive(QueueAction),
     /// Not known, because the message has no usable time of sending.
     Unknown,
 }
 
+/// The planned action of the queue on a message that returns to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum QueueAction {
+    /// SQS deletes the message at this time.
+    Delete(Timestamp),
+    /// SQS moves the message to the parking queue instead of returning it once more.
+    Park,
+}
+
+impl std::fmt::Display for QueueAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Delete(at) => write!(f, "the queue deletes the message at {at}"),
+            Self::Park => f.write_str("the queue parks the message after this receive"),
+        }
+    }
+}
+
 impl<P: Ports> Replay<P> {
     async fn left(&self, message: &Message) -> Left {
-        let (Some(sent_at), Some(queue_arn)) = (message.sent_at, message.queue_arn.as_deref())
-        else {
+        let Some(queue_arn) = message.queue_arn.as_deref() else {
             return Left::Unknown;
         };
         let limits = self.queue_limits(queue_arn).await;
+        // Without an archive, the parking queue is the place for events that are not replayed.
+        if self.archive.is_some()
+            && limits.max_receives.is_some_and(|most| message.receive_count >= most)
+        {
+            return Left::LastReceive(QueueAction::Park);
+        }
+        let Some(sent_at) = message.sent_at else {
+            return Left::Unknown;
+        };
         let now = self.clock.now();
         let expires = sent_at.plus(limits.retention);
         if expires <= now {
@@ -49,13 +77,19 @@ impl<P: Ports> Replay<P> {
             return Left::Unknown;
         }
         match expires.since(now).checked_sub(EXPIRY_MARGIN) {
-            Some(left) if !left.is_zero() => Left::AtMost(left),
-            Some(_) | None => Left::LastReceive(expires),
+            Some(left) if !left.is_zero() => {
+                let budget = |most| ReceiveBudget::new(message.receive_count, most);
+                let budget = limits.max_receives.map(budget);
+                let min_delay = budget.map(|budget| budget.min_delay(left, limits.retention));
+                Left::Between { at_least: min_delay.unwrap_or_default().min(left), at_most: left }
+            }
+            Some(_) | None => Left::LastReceive(QueueAction::Delete(expires)),
         }
     }
 
-    /// Shortens the visibility timeout of a message that SQS is about to delete, so that a last receive happens. At
-    /// the last receive the message is archived, whatever the cause of its failure.
+    /// Shortens the visibility timeout of a message that SQS is about to delete, so that a last receive happens, and
+    /// lengthens that of a message that was not attempted, so that its receives last until then. At the last receive
+    /// the message is archived, whatever the cause of its failure.
     pub(super) async fn before_expiry(
         &self,
         message: &Message,
@@ -68,16 +102,19 @@ impl<P: Ports> Replay<P> {
         };
         match self.in_time(ctx, self.left(message)).await {
             None | Some(Left::Unknown) => result,
-            Some(Left::AtMost(left)) => result.within(after.min(left)),
-            Some(Left::LastReceive(expires)) => {
-                let archiving = self.archive_expiring(message, ctx, task, expires, &result);
+            Some(Left::Between { at_least, at_most }) => {
+                let at_least = if result.is_events_fault() { Duration::ZERO } else { at_least };
+                result.within(after.clamp(at_least, at_most))
+            }
+            Some(Left::LastReceive(action)) => {
+                let archiving = self.archive_expiring(message, ctx, task, action, &result);
                 let archived = self.in_time(ctx, archiving).await.flatten();
                 archived.unwrap_or_else(|| {
                     tracing::error!(
                         message_id = %message.id,
-                        expires_at = %expires,
+                        reason = %action,
                         failure_code = result.code().map(FailureCode::as_str),
-                        "message expires and is not archived"
+                        "message not archived at its last receive"
                     );
                     RecordResult { expiring: true, ..result.within(after.min(LAST_DELAY)) }
                 })
@@ -87,7 +124,7 @@ impl<P: Ports> Replay<P> {
 
     /// Runs a call until the clean-up deadline. Returns `None` if the call timed out or panicked; the record itself
     /// has already ended.
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         ctx: InvocationContext<'_>,
         call: impl Future<Output = T>,
@@ -103,13 +140,13 @@ impl<P: Ports> Replay<P> {
         message: &Message,
         ctx: InvocationContext<'_>,
         task: Option<&RecordTask<'_>>,
-        expires: Timestamp,
+        action: QueueAction,
         result: &RecordResult,
     ) -> Option<RecordResult> {
         self.archive.as_ref()?;
         let cause = result.code().map_or("", FailureCode::as_str);
         let why = format!(
-            "the queue deletes the message at {expires}, and its last receive ended as {cause}: {}",
+            "{action}, and its last receive ended as {cause}: {}",
             result.reason.as_deref().unwrap_or("no reason known")
         );
         let reason = Rejection { code: FailureCode::Exhausted, message: &why };

@@ -1,5 +1,6 @@
 //! Marking of interactions, as the setting `RETRY_STATE` requires.
 
+use super::backlog::CALLS_PER_REPLAY;
 use super::circuit_breaker::CircuitObserver;
 use super::invocation::InvocationContext;
 use super::result::SkippedMark;
@@ -8,7 +9,7 @@ use super::task::RecordTask;
 use super::{Ports, Replay, log};
 use crate::dead_letter::InteractionRef;
 use crate::failure::Disposition;
-use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
+use crate::genesys::{Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
 use crate::ledger::Lease;
 
 /// The setting `RETRY_STATE`.
@@ -117,12 +118,16 @@ impl<G> RetryState<G> {
 }
 
 impl<G: Genesys> RetryState<G> {
-    /// Returns true if an event of this interaction cannot be replayed without Genesys Cloud.
-    pub(super) const fn is_needed_for(&self, interaction: Option<&InteractionRef>) -> bool {
-        matches!((self, interaction), (Self::Required(_), Some(_)))
+    /// Returns the port of Genesys Cloud if an event of this interaction cannot be replayed without it.
+    pub(super) const fn required_for(&self, interaction: Option<&InteractionRef>) -> Option<&G> {
+        match (self, interaction) {
+            (Self::Required(genesys), Some(_)) => Some(genesys),
+            (Self::Required(_) | Self::BestEffort(_) | Self::Off, _) => None,
+        }
     }
 
-    /// Fetches the interaction to mark. A best-effort mark is skipped if the call fails or the circuit is open.
+    /// Fetches the interaction to mark. A best-effort mark is skipped if the call fails, the circuit is open, or the rate
+    /// limit is reached. For a required mark, the calls are reserved before the claim.
     ///
     /// # Errors
     /// The interaction cannot be read although its mark is required.
@@ -141,7 +146,13 @@ impl<G: Genesys> RetryState<G> {
                 Ok(Marker::Skipped(circuit_open_mark()))
             }
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let answer = observe(observer, genesys.fetch(interaction).await);
+                let reserved = genesys.reserve(CALLS_PER_REPLAY).await;
+                let answer = match reserved {
+                    Ok(()) => observe(observer, genesys.fetch(interaction).await),
+                    Err(after) => {
+                        Err(GenesysError::LocallyRateLimited { call: Call::Fetch, after })
+                    }
+                };
                 Ok(answer.map_or_else(|error| Marker::Skipped(failed_mark(&error)), fetched))
             }
         }
@@ -179,7 +190,7 @@ fn observe<T>(
     match answer {
         Err(error @ GenesysError::LocallyRateLimited { .. }) => Err(error),
         Err(error) if error.is_about_one_object() => {
-            observer.breaker.succeeded();
+            observer.succeeded();
             Err(error)
         }
         answer => observer.observe(answer, GenesysError::disposition),

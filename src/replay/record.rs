@@ -31,8 +31,17 @@ impl<P: Ports> Replay<P> {
         }
         let _permits = match self.admit(task) {
             Ok(permits) => permits,
-            Err(not_attempted) => return Ok(not_attempted),
+            Err(refusal) => {
+                let is_last_attempt = self.is_last_attempt(task.message);
+                if !self.step(ctx, unclaimed, is_last_attempt).await? {
+                    return Ok(self.not_admitted(task.message, &refusal));
+                }
+                Vec::new()
+            }
         };
+        if let Err(result) = self.step(ctx, unclaimed, self.reserve_calls(task)).await? {
+            return Ok(result);
+        }
         let claiming = self.claim_event(task, ctx);
         let (lease, handling) = match self.step(ctx, unclaimed, claiming).await? {
             Ok(claimed) => claimed,

@@ -176,6 +176,27 @@ impl RecordResult {
         Self { outcome, ..self }
     }
 
+    /// Returns true if the event was attempted and its failure may be its own fault or its target's. Other failures
+    /// reject an event only at its last receive.
+    pub(super) fn is_events_fault(&self) -> bool {
+        match self.outcome {
+            Outcome::NotAttempted { .. } => false,
+            Outcome::Deferred { code, .. } => !matches!(
+                code,
+                FailureCode::OutOfTime
+                    | FailureCode::HeldElsewhere
+                    | FailureCode::LedgerUnavailable
+                    | FailureCode::ArchiveUnavailable
+                    | FailureCode::GenesysCredentials
+                    | FailureCode::Internal
+            ),
+            Outcome::Replayed
+            | Outcome::Duplicate
+            | Outcome::Archived { .. }
+            | Outcome::Returned { .. } => true,
+        }
+    }
+
     /// Returns true if an operator must repair something of ours: the event is not at fault, so other events fail
     /// too. A failed write to the archive counts, because its cause is nearly always a missing permission.
     fn needs_operator(&self) -> bool {

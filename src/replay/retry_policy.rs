@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::decision::Rules;
+use super::receive_budget::ReceiveBudget;
 use crate::backoff::Backoff;
 use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode};
@@ -186,10 +187,6 @@ impl Limits {
     }
 }
 
-/// The number of receives between the last attempt and the move to the parking queue, because some receives pass
-/// without an attempt.
-const PARKING_MARGIN: u32 = 3;
-
 /// The number of configuration answers to one event that make the event the cause, if the target accepts other
 /// events.
 const CONFIGURATION_ANSWERS: u32 = 3;
@@ -229,10 +226,10 @@ impl Policy {
         receive_count: u32,
         max_receives: Option<u32>,
     ) -> bool {
-        let before_parking = max_receives.map(|most| most.saturating_sub(PARKING_MARGIN).max(1));
-        let most = before_parking
-            .map_or(self.limits.max_receives, |most| most.min(self.limits.max_receives));
-        retried_for >= self.limits.retry_for || receive_count >= most
+        let last = self.limits.max_receives;
+        let is_before_parking =
+            max_receives.is_some_and(|most| ReceiveBudget::new(receive_count, most).is_used_up());
+        retried_for >= self.limits.retry_for || receive_count >= last || is_before_parking
     }
 
     /// Returns the delay before a round, counted from 1: `150 · base · 4^(round−1)`, at most 12 h. A target that

@@ -42,6 +42,7 @@ fn printed(records: usize, handled: &[RecordReport], level: LogLevel) -> io::Res
             token_fetches: 1,
             tokens_throttled: 1,
             breakers_opened: 1,
+            in_flight_near_limit: 1,
         },
         duration: Duration::from_millis(250),
     };
@@ -96,6 +97,7 @@ fn batch_metrics_have_the_format_of_cloudwatch() -> io::Result<()> {
             "TokenFetches 1 \"Count\"",
             "TokensThrottled 1 \"Count\"",
             "BreakersOpened 1 \"Count\"",
+            "InFlightNearLimit 1 \"Count\"",
             "BatchDuration 250 \"Milliseconds\"",
             "RecordLatency [3,4] \"Milliseconds\"",
         ]

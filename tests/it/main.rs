@@ -3,6 +3,7 @@
 
 mod archive;
 mod aws_targets;
+mod backlog;
 mod batch_metrics;
 mod circuit_breaker;
 mod concurrency;

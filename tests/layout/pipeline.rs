@@ -10,6 +10,7 @@ use crate::sources::{Source, sources_below};
 /// files below.
 const ORDER: &[&str] = &[
     "batch",
+    "backlog",
     "expiry",
     "record",
     "clean_up",
@@ -22,7 +23,7 @@ const ORDER: &[&str] = &[
     "marking",
     "retry_context",
     "settle",
-    "limits",
+    "known_queues",
     "interrupt",
 ];
 

@@ -1,6 +1,7 @@
 //! The port of Genesys Cloud, which records failed calls in the history.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use genesys_fakes::MemoryGenesys;
 use genesys_replay::dead_letter::InteractionRef;
@@ -39,6 +40,14 @@ impl WatchedGenesys {
 }
 
 impl Genesys for WatchedGenesys {
+    async fn reserve(&self, calls: u32) -> Result<(), Duration> {
+        self.inner.reserve(calls).await
+    }
+
+    fn calls_per_minute(&self) -> u32 {
+        self.inner.calls_per_minute()
+    }
+
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
         let mark_failed = || self.history.mark_failed(interaction.id.as_str());
         let mut guard = FailureGuard::new(mark_failed);

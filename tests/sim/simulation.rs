@@ -313,18 +313,17 @@ impl Simulation {
 
     /// Sends duplicates of all events long after their end. The ledger must still have the finished ones.
     async fn send_late_duplicates(&self) -> Result<u64, String> {
-        let (after, swept) = match self.config.late_duplicates {
-            LateDuplicates::None => return Ok(0),
-            LateDuplicates::WithinRetention => (QUEUE_RETENTION, true),
-            LateDuplicates::AfterExpiry => {
-                (LEDGER_RETENTION + Duration::from_secs(24 * 3_600), false)
-            }
-        };
         self.wait_until_faults_end().await;
-        tokio::time::sleep(after).await;
-        if swept {
-            let now = SkewedClock::right(self.started).now();
-            self.locations.ledger.sweep(now);
+        match self.config.late_duplicates {
+            LateDuplicates::None => return Ok(0),
+            LateDuplicates::WithinRetention => {
+                // SQS keeps a message for this long after it was sent.
+                tokio::time::sleep_until(self.started + QUEUE_RETENTION).await;
+                self.locations.ledger.sweep(SkewedClock::right(self.started).now());
+            }
+            LateDuplicates::AfterExpiry => {
+                tokio::time::sleep(LEDGER_RETENTION + Duration::from_secs(24 * 3_600)).await;
+            }
         }
         let mut late = 0;
         for event in &self.config.events {

@@ -37,8 +37,15 @@ use crate::simulation::Simulation;
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(360);
 
-/// The maximum duration of a run, far beyond the time that one needs.
-const MAX_RUN_TIME: Duration = Duration::from_secs(24 * 3_600);
+/// The maximum duration of a run: longer than the retention of SQS, because a message that was not attempted may wait
+/// for half a day at each receive.
+const MAX_RUN_TIME: Duration = Duration::from_secs(15 * 24 * 3_600);
+
+/// The maximum duration of a run with an injected bug, which may never end.
+const MAX_RUN_TIME_WITH_BUG: Duration = Duration::from_secs(24 * 3_600);
+
+/// The time after which only messages with long visibility timeouts are left.
+const LONG_RUN: Duration = Duration::from_secs(4 * 3_600);
 
 /// A worker that drains the queue.
 pub(crate) struct Worker<'w> {
@@ -61,6 +68,8 @@ impl<'w> Worker<'w> {
     pub(crate) async fn run(self) {
         let Simulation { rng, locations, .. } = self.simulation;
         let begun = Instant::now();
+        let has_bug = self.simulation.bug.is_some();
+        let max_run_time = if has_bug { MAX_RUN_TIME_WITH_BUG } else { MAX_RUN_TIME };
         let mut replay = self.function();
         loop {
             locations.send_due_failure_records();
@@ -68,7 +77,7 @@ impl<'w> Worker<'w> {
             if is_empty && !locations.late.is_any_pending() {
                 return;
             }
-            if begun.elapsed() > MAX_RUN_TIME {
+            if begun.elapsed() > max_run_time {
                 self.simulation.history.violation_found(None, &"the run does not end");
                 return;
             }
@@ -84,7 +93,9 @@ impl<'w> Worker<'w> {
             let received = self.receive();
             if received.is_empty() {
                 // Rounds take hours: without faults, a poll every 20 seconds is enough.
-                if self.simulation.faults.has_ended()
+                if begun.elapsed() > LONG_RUN {
+                    tokio::time::sleep(rng.millis(3_600_000)).await;
+                } else if self.simulation.faults.has_ended()
                     || self.simulation.config.lasting_fault != LastingFault::None
                 {
                     tokio::time::sleep(rng.millis(20_000)).await;

@@ -69,13 +69,32 @@ impl GenesysClient {
     }
 
     async fn acquire(&self, call: Call) -> Result<(), GenesysError> {
-        let turn = self.rate_limiter.reserve(self.clock.now(), self.max_wait);
-        let wait = turn.map_err(|after| {
-            self.meter.genesys_held_back();
-            GenesysError::LocallyRateLimited { call, after }
-        })?;
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+        let now = self.clock.now();
+        let delay = match call {
+            // The calls of a replay are reserved together.
+            Call::Fetch | Call::Mark => self.rate_limiter.delay_of_reserved(now, self.max_wait),
+            Call::Token
+            | Call::Subscription
+            | Call::FailedEvents
+            | Call::Reinject
+            | Call::Analytics => self.rate_limiter.reserve(1, now, self.max_wait),
+        };
+        let locally_limited = |after| GenesysError::LocallyRateLimited { call, after };
+        self.wait(delay).await.map_err(locally_limited)
+    }
+
+    /// Waits for this delay of the rate limiter.
+    ///
+    /// # Errors
+    /// The delay, if the limiter found it too long.
+    async fn wait(&self, delay: Result<Duration, Duration>) -> Result<(), Duration> {
+        match delay {
+            Ok(delay) if delay.is_zero() => {}
+            Ok(delay) => tokio::time::sleep(delay).await,
+            Err(after) => {
+                self.meter.genesys_held_back();
+                return Err(after);
+            }
         }
         Ok(())
     }
@@ -123,6 +142,15 @@ impl GenesysClient {
 }
 
 impl Genesys for GenesysClient {
+    async fn reserve(&self, calls: u32) -> Result<(), Duration> {
+        let delay = self.rate_limiter.reserve(calls, self.clock.now(), self.max_wait);
+        self.wait(delay).await
+    }
+
+    fn calls_per_minute(&self) -> u32 {
+        self.rate_limiter.calls_per_minute()
+    }
+
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
         let url = match self.form {
             ApiForm::Conversations => conversations::fetch_url(&self.api_base, &interaction.id),

@@ -7,8 +7,15 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::retry_after::MAX_RETRY_AFTER;
 use reqwest::header::HeaderMap;
 
-/// The limiter spreads calls out once at most one in this many of a window's calls is left.
+/// The limiter spreads calls out once at most one in this many of a window's calls is left. Until then, calls of
+/// several environments may be under way at the same time.
 const RESERVED_SHARE: u64 = 5;
+
+/// One in this many of a window's calls is kept for replays that have begun, also in other environments.
+const STARTED_SHARE: u64 = 20;
+
+/// Genesys Cloud's usual limit per token, until an answer names another one.
+const USUAL_CALLS_PER_MINUTE: u64 = 300;
 
 /// The rate limiter of an execution environment. All records of all batches share one token, and the limit is
 /// per token.
@@ -17,18 +24,28 @@ pub struct RateLimiter(Mutex<RateLimits>);
 
 #[derive(Clone, Copy, Debug)]
 struct RateLimits {
-    /// The earliest time of the next call.
+    /// The earliest time of any call: the limit was reached.
+    blocked_until: Timestamp,
+    /// The earliest time of the next reserved call.
     free_at: Timestamp,
-    /// The minimum time between two calls.
+    /// The minimum time between two reserved calls.
     interval: Duration,
     /// The end of the limit's window. The interval ends with the window.
     window_ends: Timestamp,
+    /// The number of calls allowed in a window.
+    allowed: u64,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
         let past = Timestamp::from_millis(0);
-        Self { free_at: past, interval: Duration::ZERO, window_ends: past }
+        Self {
+            blocked_until: past,
+            free_at: past,
+            interval: Duration::ZERO,
+            window_ends: past,
+            allowed: USUAL_CALLS_PER_MINUTE,
+        }
     }
 }
 
@@ -59,22 +76,45 @@ impl RateLimiter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves the next call and returns its delay.
+    /// Reserves a number of calls and returns the delay of the first one.
     ///
     /// # Errors
-    /// The delay, if it is longer than `max_wait`; no call is then reserved.
-    pub fn reserve(&self, now: Timestamp, max_wait: Duration) -> Result<Duration, Duration> {
+    /// The delay, if it is longer than `max_wait`; nothing is then reserved.
+    pub fn reserve(
+        &self,
+        calls: u32,
+        now: Timestamp,
+        max_wait: Duration,
+    ) -> Result<Duration, Duration> {
         let mut state = self.state();
         if now >= state.window_ends {
             state.interval = Duration::ZERO;
         }
-        let start = now.max(state.free_at);
+        let start = now.max(state.free_at).max(state.blocked_until);
         let wait = start.since(now);
         if wait > max_wait {
             return Err(wait);
         }
-        state.free_at = start.plus(state.interval);
+        state.free_at = start.plus(state.interval.saturating_mul(calls));
         Ok(wait)
+    }
+
+    /// Returns the delay of a call of a replay that has begun. It waits only if the limit was reached.
+    ///
+    /// # Errors
+    /// The delay, if it is longer than `max_wait`.
+    pub fn delay_of_reserved(
+        &self,
+        now: Timestamp,
+        max_wait: Duration,
+    ) -> Result<Duration, Duration> {
+        let wait = self.state().blocked_until.since(now);
+        if wait > max_wait { Err(wait) } else { Ok(wait) }
+    }
+
+    /// Returns the number of calls allowed in a window, which is a minute.
+    pub fn calls_per_minute(&self) -> u32 {
+        u32::try_from(self.state().allowed).unwrap_or(u32::MAX)
     }
 
     /// Updates the limiter from an answer that arrived at `now`: its counts, and its delay if the limit was
@@ -97,13 +137,18 @@ impl RateLimiter {
     fn observe_counts(&self, reading: RateLimitHeaders, now: Timestamp) {
         let mut state = self.state();
         state.window_ends = now.plus(reading.reset);
+        state.allowed = reading.allowed;
         let left = reading.allowed.saturating_sub(reading.count);
+        let left_to_start = left.saturating_sub(reading.allowed / STARTED_SHARE);
         if left == 0 {
+            state.blocked_until = state.blocked_until.max(state.window_ends);
+        }
+        if left_to_start == 0 {
             state.free_at = state.free_at.max(state.window_ends);
         } else if left.saturating_mul(RESERVED_SHARE) > reading.allowed {
             state.interval = Duration::ZERO;
         } else {
-            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            let left = u32::try_from(left_to_start).unwrap_or(u32::MAX);
             state.interval = reading.reset / left;
         }
     }
@@ -111,7 +156,7 @@ impl RateLimiter {
     /// Updates the limiter after the limit was reached.
     fn throttled(&self, after: Duration, now: Timestamp) {
         let mut state = self.state();
-        state.free_at = state.free_at.max(now.plus(after));
+        state.blocked_until = state.blocked_until.max(now.plus(after));
     }
 }
 
@@ -132,7 +177,7 @@ mod tests {
     fn waits(limiter: &RateLimiter, now: Timestamp) -> [Result<u64, u64>; 3] {
         std::array::from_fn(|_| {
             let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(0);
-            limiter.reserve(now, MAX_WAIT).map(millis).map_err(millis)
+            limiter.reserve(1, now, MAX_WAIT).map(millis).map_err(millis)
         })
     }
 
@@ -144,9 +189,28 @@ mod tests {
 
     #[test]
     fn rate_limiter_spreads_calls_near_the_limit() {
-        assert_eq!(waits(&observed(240, 30), START), [Ok(0), Ok(500), Ok(1_000)]);
-        assert_eq!(waits(&observed(290, 10), START), [Ok(0), Ok(1_000), Ok(2_000)]);
-        assert_eq!(waits(&observed(299, 10), START), [Ok(0), Err(10_000), Err(10_000)]);
+        assert_eq!(waits(&observed(240, 45), START), [Ok(0), Ok(1_000), Ok(2_000)]);
+        assert_eq!(waits(&observed(280, 5), START), [Ok(0), Ok(1_000), Ok(2_000)]);
+        assert_eq!(waits(&observed(284, 10), START), [Ok(0), Err(10_000), Err(10_000)]);
+    }
+
+    #[test]
+    fn rate_limiter_reserves_the_calls_of_a_replay_together() {
+        let limiter = observed(240, 45);
+        let reserve = || limiter.reserve(3, START, MAX_WAIT);
+        assert_eq!([reserve(), reserve()], [Ok(Duration::ZERO), Err(Duration::from_secs(3))]);
+        assert_eq!(limiter.delay_of_reserved(START, MAX_WAIT), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn last_calls_of_a_window_are_for_replays_that_have_begun() {
+        let limiter = observed(285, 10);
+        assert_eq!(waits(&limiter, START), [Err(10_000); 3]);
+        assert_eq!(limiter.delay_of_reserved(START, MAX_WAIT), Ok(Duration::ZERO));
+        let used_up = observed(300, 10);
+        let wait = used_up.delay_of_reserved(START, MAX_WAIT);
+        assert_eq!(wait, Err(Duration::from_secs(10)));
+        assert_eq!(used_up.calls_per_minute(), 300);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{ApiForm, Genesys, GenesysError, Interaction, RetryMark};
@@ -21,6 +22,8 @@ pub struct MemoryGenesys {
 struct State {
     conversations: BTreeMap<String, Vec<Participant>>,
     marks: Vec<(Interaction, RetryMark)>,
+    /// The delay of replays that begin; `None` without a rate limit.
+    throttled_for: Option<Duration>,
 }
 
 struct Participant {
@@ -56,6 +59,11 @@ impl MemoryGenesys {
         let participants = participants.collect();
         let mut state = lock(&self.state);
         state.conversations.insert(conversation.to_owned(), participants);
+    }
+
+    /// Sets the delay of replays that begin, as if the rate limit were reached.
+    pub fn throttle_for(&self, delay: Option<Duration>) {
+        lock(&self.state).throttled_for = delay;
     }
 
     /// Returns every mark in order.
@@ -103,6 +111,14 @@ impl State {
 }
 
 impl Genesys for MemoryGenesys {
+    async fn reserve(&self, _: u32) -> Result<(), Duration> {
+        lock(&self.state).throttled_for.map_or(Ok(()), Err)
+    }
+
+    fn calls_per_minute(&self) -> u32 {
+        300
+    }
+
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
         pass(&*self.faults, "fetch", || lock(&self.state).find(self.form, interaction)).await
     }

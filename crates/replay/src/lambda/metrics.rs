@@ -100,6 +100,7 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
     metrics.extend(genesys(usage));
     metrics.extend([
         count("BreakersOpened", usage.breakers_opened),
+        count("InFlightNearLimit", usage.in_flight_near_limit),
         ("BatchDuration", "Milliseconds", millis(batch.duration).into()),
     ]);
     metrics

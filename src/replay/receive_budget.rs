@@ -1,0 +1,130 @@
+//! The receives of a message until SQS parks it, spread over the time until SQS deletes it.
+
+use std::time::Duration;
+
+use crate::queue::MAX_VISIBILITY_TIMEOUT;
+
+/// The number of receives between the last attempt and the move to the parking queue, because some receives pass
+/// without an attempt.
+const PARKING_MARGIN: u32 = 3;
+
+/// The maximum delay of a message that was not attempted, if the receives suffice: the next attempt is at most this
+/// long after a repair.
+const MAX_USUAL_DELAY: Duration = Duration::from_secs(2 * 3_600);
+
+/// The receives of a message before its last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReceiveBudget {
+    /// The number of receives before the last attempt.
+    total: u32,
+    /// The number of receives that are left, without the current one.
+    left: u32,
+}
+
+impl ReceiveBudget {
+    /// Returns the budget of a message at this receive count, in a queue with this `maxReceiveCount`.
+    pub(super) fn new(receive_count: u32, max_receives: u32) -> Self {
+        let total = max_receives.saturating_sub(PARKING_MARGIN).max(1);
+        Self { total, left: total.saturating_sub(receive_count) }
+    }
+
+    /// Returns true if an attempt in this receive is the last one.
+    pub(super) const fn is_used_up(self) -> bool {
+        self.left == 0
+    }
+
+    /// Returns the minimum visibility timeout of a message that was not attempted, so that its receives last for
+    /// `time_left`. The first receives may follow quickly, because most outages are short. `retention` is the whole
+    /// retention period of the queue.
+    ///
+    /// If even the maximum visibility timeouts do not last for the retention period, the first half of the receives
+    /// may follow quickly, and the other half waits as long as SQS allows.
+    pub(super) fn min_delay(self, time_left: Duration, retention: Duration) -> Duration {
+        if self.is_used_up() {
+            return Duration::ZERO;
+        }
+        let lasts = |each: &Duration| each.saturating_mul(self.total) >= retention;
+        match [MAX_USUAL_DELAY, MAX_VISIBILITY_TIMEOUT].into_iter().find(lasts) {
+            Some(each) => time_left
+                .saturating_sub(each.saturating_mul(self.left - 1))
+                .min(MAX_VISIBILITY_TIMEOUT),
+            None if self.left > self.total / 2 => Duration::ZERO,
+            None => MAX_VISIBILITY_TIMEOUT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+    /// Returns the number of receives of a message that is never attempted, until `retention` is over. A delay is at
+    /// least `quick`, and at least the minimum.
+    fn receives(max_receives: u32, retention: Duration, quick: impl Fn(u32) -> Duration) -> u32 {
+        let mut passed = Duration::ZERO;
+        for receive in 1..=max_receives {
+            let budget = ReceiveBudget::new(receive, max_receives);
+            let time_left = retention.saturating_sub(passed);
+            if time_left.is_zero() || budget.is_used_up() {
+                return receive;
+            }
+            passed += budget.min_delay(time_left, retention).max(quick(receive)).min(time_left);
+        }
+        max_receives
+    }
+
+    #[test]
+    fn receives_last_for_the_retention_in_the_queue_of_the_template() {
+        let used = receives(203, RETENTION, |_| Duration::from_secs(5));
+        assert!((190..=200).contains(&used), "{used}");
+        for receive in 1..=203 {
+            let budget = ReceiveBudget::new(receive, 203);
+            let time_left = RETENTION.saturating_sub(2 * HOUR * receive.saturating_sub(32));
+            assert!(budget.min_delay(time_left, RETENTION) <= 2 * HOUR, "{receive}");
+        }
+    }
+
+    #[test]
+    fn first_receives_follow_quickly() {
+        for max_receives in [10, 20, 50, 203] {
+            for receive in 1..=3 {
+                let budget = ReceiveBudget::new(receive, max_receives);
+                let delay = budget.min_delay(RETENTION, RETENTION);
+                assert_eq!(delay, Duration::ZERO, "{receive} of {max_receives}");
+            }
+        }
+    }
+
+    #[test]
+    fn last_receives_wait_longest_when_they_cannot_last() {
+        let budget = ReceiveBudget::new(5, 13);
+        assert_eq!(budget.min_delay(RETENTION, RETENTION), MAX_VISIBILITY_TIMEOUT);
+        assert!(ReceiveBudget::new(10, 13).is_used_up());
+        assert_eq!(ReceiveBudget::new(10, 13).min_delay(RETENTION, RETENTION), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn receives_last_for_the_retention_if_they_can(
+            days in 1_u32..15,
+            max_receives in 4_u32..1_000,
+            quick in 1_u64..3_600,
+        ) {
+            let retention = days * 24 * HOUR;
+            let total = ReceiveBudget::new(0, max_receives).total;
+            prop_assume!(total > 1 && MAX_VISIBILITY_TIMEOUT * (total - 1) >= retention);
+            let mut passed = Duration::ZERO;
+            for receive in 1..total {
+                let time_left = retention.saturating_sub(passed);
+                let budget = ReceiveBudget::new(receive, max_receives);
+                passed += budget.min_delay(time_left, retention).max(Duration::from_secs(quick));
+            }
+            prop_assert!(passed >= retention, "{passed:?}");
+        }
+    }
+}
