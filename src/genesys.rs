@@ -280,7 +280,8 @@ impl GenesysError {
 
 /// The calls to Genesys Cloud that a replay makes.
 ///
-/// Both calls are idempotent. Neither retries by itself, except once after the API refused the token.
+/// Both calls are idempotent. Neither retries by itself, except once after the API refused the token, and once after an
+/// idle connection broke.
 pub trait Genesys: Send + Sync {
     /// Reads an interaction and determines the place of its mark.
     ///

@@ -4,6 +4,7 @@
 mod archive;
 mod aws_targets;
 mod batch_metrics;
+mod broken_connections;
 mod circuit_breaker;
 mod concurrency;
 mod conformance;
@@ -14,6 +15,7 @@ mod deadline;
 mod dispositions;
 mod event_keys;
 mod fifo;
+mod frozen_connections;
 mod genesys_tokens;
 mod genesys_wire;
 mod http_targets;

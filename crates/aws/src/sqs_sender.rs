@@ -118,11 +118,6 @@ impl SqsSender {
         self.fifo
     }
 
-    /// Returns a sender to the same queue with another client.
-    pub(crate) fn with_client(&self, client: Client) -> Self {
-        Self { client, ..self.clone() }
-    }
-
     /// Sends one message with one call of the client.
     pub(crate) async fn put(&self, message: &NewMessage) -> Result<MessageId, SendFailure> {
         let bytes = message.size();
