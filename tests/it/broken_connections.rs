@@ -17,10 +17,11 @@ use genesys_replay_genesys::{
 };
 use genesys_stand_in::{EVENTUALLY_LIMIT, Fault, StandIn};
 use genesys_test_support::replay_harness::invoke;
-use genesys_test_support::{Record, ReplayHarness, TestResult, event};
+use genesys_test_support::{Record, ReplayHarness, TestResult, closed_port, event};
 use reqwest::Method;
 use url::Url;
 
+use crate::aws_targets::{LAMBDA, deliver_at};
 use crate::genesys_wire::interaction;
 use crate::http_targets::{post, target};
 
@@ -163,5 +164,20 @@ async fn delivery_is_not_repeated_when_a_reused_connection_breaks() -> TestResul
     let error = failed.err().ok_or("accepted")?;
     assert_eq!(error.certainty, Certainty::Unknown);
     assert_eq!(stand_in.calls().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn delivery_to_aws_is_unsent_when_the_connection_is_refused() -> TestResult {
+    let (_socket, closed) = closed_port()?;
+    let stand_in = StandIn::builder().start().await?;
+    stand_in.fault(Fault::on("POST", "/").close());
+    for (endpoint, certainty) in
+        [(closed, Certainty::NotSent), (stand_in.url(), Certainty::Unknown)]
+    {
+        let error = deliver_at(&endpoint, LAMBDA).await?.err().ok_or("accepted")?;
+        assert_eq!(error.certainty, certainty, "{error}");
+    }
+    assert_eq!(stand_in.calls().len(), 1);
     Ok(())
 }

@@ -14,6 +14,7 @@ use genesys_replay::failure::answers::Meaning;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::retry_after;
 use genesys_replay::target::{Delivery, DeliveryError};
+use genesys_replay_aws::was_canceled;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::{Host, Url};
 
@@ -101,14 +102,16 @@ impl HttpTarget {
     }
 }
 
-/// Returns the failure of a request without an answer. Only a connection that was never made proves that the
-/// target did not act.
+/// Returns the failure of a request without an answer. Only a connection that was never made, or that ended before the
+/// request's head was written, proves that the target did not act.
 fn not_answered(error: reqwest::Error) -> DeliveryError {
     if caused_by_refused_address(&error) {
         return not_allowed();
     }
     let (certainty, reason) = if error.is_connect() {
         (Certainty::NotSent, "the target cannot be reached")
+    } else if was_canceled(&error) {
+        (Certainty::NotSent, "the connection to the target ended before the request")
     } else if error.is_builder() {
         (Certainty::NotSent, "the request to the target cannot be built")
     } else if error.is_timeout() {
