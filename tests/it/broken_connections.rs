@@ -25,7 +25,7 @@ use crate::aws_targets::{LAMBDA, deliver_at};
 use crate::genesys_wire::interaction;
 use crate::http_targets::{post, target};
 
-/// Returns a client of the stand-in. Its connections stay in the pool for the whole test, also on a slow machine.
+/// Returns a client of the stand-in. Its pool is not replaced during the test, also on a slow machine.
 fn genesys(
     stand_in: &StandIn,
     meter: &Arc<UpstreamCounters>,

@@ -37,7 +37,7 @@ pub(crate) fn client_with(
     meter: Arc<UpstreamCounters>,
 ) -> Result<GenesysClient, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // Connections stay in the pool for the whole test, also on a slow machine.
+    // The pool is not replaced during the test, also on a slow machine.
     let detector = FreezeDetector::new(Arc::clone(&clock), EVENTUALLY_LIMIT);
     let http = http_pool(EVENTUALLY_LIMIT, detector, |client| client)?;
     let base = Url::parse(&server.url())?;

@@ -35,7 +35,7 @@ async fn deliver_within(
     post(&target(limit)?, url).await
 }
 
-/// Returns an adapter whose connections stay in the pool for the whole test.
+/// Returns an adapter whose pool is not replaced during the test.
 pub(crate) fn target(limit: Duration) -> Result<HttpTarget, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let detector = FreezeDetector::new(Arc::clone(&clock), EVENTUALLY_LIMIT);
