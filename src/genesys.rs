@@ -280,7 +280,8 @@ impl GenesysError {
 
 /// The calls to Genesys Cloud that a replay makes.
 ///
-/// Both calls are idempotent. Neither retries by itself, except once after the API refused the token.
+/// Both calls are idempotent. Neither retries by itself, except once after the API refused the token, and once after an
+/// idle connection broke.
 pub trait Genesys: Send + Sync {
     /// Reserves a number of calls in the rate limit and waits for the first of them. The calls of a replay are reserved
     /// together, because a replay that cannot finish wastes its first calls.

@@ -45,6 +45,7 @@ pub mod aws;
 pub mod backoff;
 pub mod cached;
 pub mod clock;
+pub mod connections;
 pub mod dead_letter;
 pub mod destination;
 pub mod digest;

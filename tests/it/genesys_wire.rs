@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::connections::FreezeDetector;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{
     ApiForm, Call, Credentials, Genesys, GenesysError, Interaction, RetryMark, RetryStatus,
     UnavailableCause,
 };
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_genesys::{CredentialSource, GenesysClient, TokenSource};
+use genesys_replay_genesys::{CredentialSource, GenesysClient, TokenSource, http_pool};
 use genesys_stand_in::EVENTUALLY_LIMIT;
 use genesys_test_support::TestResult;
 use mockito::{Matcher, Mock, Server, ServerGuard};
@@ -36,15 +37,14 @@ pub(crate) fn client_with(
     meter: Arc<UpstreamCounters>,
 ) -> Result<GenesysClient, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(EVENTUALLY_LIMIT)
-        .build()?;
+    // The pool is not replaced during the test, also on a slow machine.
+    let detector = FreezeDetector::new(Arc::clone(&clock), EVENTUALLY_LIMIT);
+    let http = http_pool(EVENTUALLY_LIMIT, detector, |client| client)?;
     let base = Url::parse(&server.url())?;
     let credentials = Credentials { client_id: "id".to_owned(), client_secret: "secret".into() };
     let source = CredentialSource::Settings(credentials);
     let tokens =
-        TokenSource::new(http.clone(), &base, source, Arc::clone(&clock), Arc::clone(&meter));
+        TokenSource::new(Arc::clone(&http), &base, source, Arc::clone(&clock), Arc::clone(&meter));
     Ok(GenesysClient::new(http, base, form, tokens, Duration::from_secs(2), clock, meter))
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_replay::clock::SystemClock;
+use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::connections::FreezeDetector;
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
 use genesys_replay::destination::address::AddressPolicy;
@@ -12,11 +13,13 @@ use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
 use genesys_replay::target::{Delivery, DeliveryError};
+use genesys_replay_genesys::http_pool;
 use genesys_replay_targets::http::HttpTarget;
 use genesys_replay_targets::http::resolver::GuardedResolver;
 use genesys_stand_in::{EVENTUALLY_LIMIT, Fault, StandIn};
 use genesys_test_support::{TestResult, closed_port};
 use mockito::Server;
+use reqwest::ClientBuilder;
 use url::Url;
 
 const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
@@ -29,16 +32,27 @@ async fn deliver_within(
     url: &str,
     limit: Duration,
 ) -> Result<Result<(), DeliveryError>, Box<dyn std::error::Error>> {
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .dns_resolver(Arc::new(GuardedResolver))
-        .build()?;
+    post(&target(limit)?, url).await
+}
+
+/// Returns an adapter whose pool is not replaced during the test.
+pub(crate) fn target(limit: Duration) -> Result<HttpTarget, Box<dyn std::error::Error>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let detector = FreezeDetector::new(Arc::clone(&clock), EVENTUALLY_LIMIT);
+    let resolver = Arc::new(GuardedResolver);
+    let guarded = move |client: ClientBuilder| client.dns_resolver(Arc::clone(&resolver));
+    let http = http_pool(EVENTUALLY_LIMIT, detector, guarded)?;
+    Ok(HttpTarget::new(http, AddressPolicy::BlockLinkLocal, false, limit, clock))
+}
+
+pub(crate) async fn post(
+    target: &HttpTarget,
+    url: &str,
+) -> Result<Result<(), DeliveryError>, Box<dyn std::error::Error>> {
     let url = Url::parse(url)?;
     let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
-    let policy = AddressPolicy::BlockLinkLocal;
-    let target = HttpTarget::new(http, policy, false, limit, Arc::new(SystemClock));
     Ok(target
         .post(
             &url,

@@ -1,7 +1,7 @@
 //! AWS clients, with their attempts and time limits per call.
 
 use std::num::NonZeroUsize;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -12,7 +12,11 @@ use aws_smithy_http_client::ConnectorBuilder;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use genesys_replay::connections::{ConnectionPool, FreezeDetector};
 
 use crate::secrets_manager::SecretsManagerSecret;
 
@@ -40,34 +44,62 @@ pub const fn single_attempt(within: Duration) -> CallLimits {
 /// queue can choose.
 pub const MAX_CACHE_ENTRIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
-/// Loads region, credentials and endpoint of AWS from the SDK's default sources. All clients of the configuration share
-/// one pool of connections.
+/// Loads region, credentials and endpoint of AWS from the SDK's default sources. Clients must share the connections of
+/// [`with_pool`].
 pub async fn load() -> SdkConfig {
-    let aws = aws_config::defaults(BehaviorVersion::latest())
+    aws_config::defaults(BehaviorVersion::latest())
         // The protection watches long bodies at a cost per attempt. Here every attempt has its own time
         // limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
-        .await;
-    aws.to_builder().http_client(http_client()).build()
+        .await
 }
 
-/// Returns the SDK's usual HTTP client with one pool of connections. All AWS clients share it, because otherwise each
-/// client of a service and region would have a pool and TLS roots of its own.
+/// Returns the configuration with one pool of connections. All AWS clients share it, because otherwise each client of a
+/// service and region would have a pool and TLS roots of its own.
 #[must_use]
-pub fn http_client() -> SharedHttpClient {
+pub fn with_pool(aws: &SdkConfig, detector: &Arc<FreezeDetector>) -> SdkConfig {
+    aws.to_builder().http_client(http_client(Arc::clone(detector))).build()
+}
+
+/// Returns the SDK's usual HTTP client with one pool of connections.
+#[must_use]
+pub fn http_client(detector: Arc<FreezeDetector>) -> SharedHttpClient {
     let shared: OnceLock<SharedHttpConnector> = OnceLock::new();
     http_client_fn(move |settings, components| {
-        let build = || {
+        let (settings, sleep) = (settings.clone(), components.sleep_impl());
+        // The library reads the TLS roots once per process, so another connector is cheap.
+        let build = move || {
             let mut builder = ConnectorBuilder::default()
                 .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
                 .connector_settings(settings.clone())
                 .proxy_config(ProxyConfig::from_env());
-            builder.set_sleep_impl(components.sleep_impl());
+            builder.set_sleep_impl(sleep.clone());
             SharedHttpConnector::new(builder.build())
         };
-        shared.get_or_init(build).clone()
+        let pooled = || {
+            let (first, detector) = (build(), Arc::clone(&detector));
+            let pool = ConnectionPool::new(first, detector, move || Some(build()));
+            SharedHttpConnector::new(PooledConnector(pool))
+        };
+        shared.get_or_init(pooled).clone()
     })
+}
+
+/// The SDK's connector with connections that are younger than the last possible freeze.
+#[derive(Debug)]
+struct PooledConnector(ConnectionPool<SharedHttpConnector>);
+
+impl HttpConnector for PooledConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let pooled = self.0.acquire();
+        let answer = pooled.client().call(request);
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await;
+            drop(pooled);
+            answer
+        })
+    }
 }
 
 /// Sets the attempts and time limits of one client. Time limits that `aws` already has are kept: only a

@@ -4,7 +4,10 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::DispatchFailure;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
+use genesys_replay::error::has_cause;
+use hyper_util::client::legacy::Error as ConnectionError;
 
 fn fault_of_code(code: &str) -> AwsErrorKind {
     // Services use several codes for the same error, and S3 uses yet another one.
@@ -76,9 +79,66 @@ where
     AwsError { operation: operation.into(), kind, detail }
 }
 
+/// Returns true if hyper took a request back before it wrote its head, because the connection had ended.
+#[must_use]
+pub fn was_canceled(error: &(dyn StdError + 'static)) -> bool {
+    has_cause(error, hyper::Error::is_canceled)
+}
+
+/// Returns true if a request did not reach the other side: there was no connection, or it ended before the request.
+pub(crate) fn has_not_reached(error: &(dyn StdError + 'static)) -> bool {
+    has_cause(error, ConnectionError::is_connect) || was_canceled(error)
+}
+
+/// Returns true if the failure proves that the service did not receive the request.
+#[must_use]
+pub fn is_unsent(failure: &DispatchFailure) -> bool {
+    let Some(error) = failure.as_connector_error() else {
+        return false;
+    };
+    // Without an error of the connection, the SDK had no credentials and sent nothing.
+    let is_about_connection = failure.is_io()
+        || failure.is_timeout()
+        || failure.as_other().is_some()
+        || has_cause(error, |_: &ConnectionError| true);
+    has_not_reached(error) || !is_about_connection
+}
+
 #[cfg(test)]
 mod tests {
+    use hyper::Request;
+    use hyper::client::conn::http1::{SendRequest, handshake};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, DuplexStream};
+    use tokio::join;
+
     use super::*;
+
+    /// Returns the error of a request over a connection that the server closes. `is_read`: after it received the
+    /// request's head, and otherwise before.
+    async fn failed_request(is_read: bool) -> Result<Option<hyper::Error>, Box<dyn StdError>> {
+        let (client, mut server): (DuplexStream, DuplexStream) = tokio::io::duplex(4_096);
+        let (mut sender, connection): (SendRequest<String>, _) =
+            handshake(TokioIo::new(client)).await?;
+        if !is_read {
+            drop((server, connection));
+            return Ok(sender.send_request(Request::new(String::new())).await.err());
+        }
+        let close = async move { server.read_u8().await };
+        let request = sender.send_request(Request::new(String::new()));
+        let (_, _, answer) = join!(connection, close, request);
+        Ok(answer.err())
+    }
+
+    #[tokio::test]
+    async fn request_is_canceled_only_when_its_head_was_not_sent() -> Result<(), Box<dyn StdError>>
+    {
+        for is_sent in [false, true] {
+            let error = failed_request(is_sent).await?.ok_or("answered")?;
+            assert_eq!(was_canceled(&std::io::Error::other(error)), !is_sent);
+        }
+        Ok(())
+    }
 
     #[test]
     fn error_kind_is_known_for_every_spelling_of_a_code() {

@@ -8,4 +8,4 @@ pub mod sqs_inlet;
 pub mod sqs_queue;
 pub mod sqs_sender;
 
-pub use error::aws_error;
+pub use error::{aws_error, is_unsent, was_canceled};

@@ -3,14 +3,15 @@
 //! A second send after a lost answer makes a second message, so it happens only if the first one cannot be on the
 //! queue, or if the queue drops it. The SDK's own retries were rejected, because they do not make this difference.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_sdk_sqs::{Client, Config};
+use aws_sdk_sqs::Client;
 use genesys_replay::aws::AwsError;
-use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::clock::Clock;
+use genesys_replay::connections::FreezeDetector;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -33,9 +34,9 @@ const SECOND_ATTEMPT_DELAY: Duration = Duration::from_millis(200);
 /// The minimum throughput to SQS that is waited for, in bytes per second.
 const MIN_THROUGHPUT: usize = 512 * 1024;
 
-/// The maximum idle time of the connections, by the wall clock. Lambda may freeze the environment for a longer time,
-/// and a request over a connection that died meanwhile would get no answer.
-const MAX_IDLE_TIME: Duration = Duration::from_secs(10);
+/// The time without a request to SQS after which its connections are not used. Lambda may have frozen the environment
+/// meanwhile, and a request over a connection that died would get no answer.
+const MAX_QUIET_TIME: Duration = Duration::from_secs(10);
 
 /// Returns the time in which this many bytes reach SQS at the minimum throughput.
 #[must_use]
@@ -46,20 +47,7 @@ pub fn transfer_time(bytes: usize) -> Duration {
 
 /// One SQS queue, for messages whose senders wait.
 pub struct SqsInlet {
-    config: Config,
-    clock: Arc<dyn Clock>,
-    connected: Mutex<Connected>,
-}
-
-/// A sender with its pool of connections.
-struct Connected {
     sender: SqsSender,
-    used_at: Timestamp,
-}
-
-/// Returns a client with connections of its own.
-fn connect(config: &Config) -> Client {
-    Client::from_conf(config.to_builder().http_client(http_client()).build())
 }
 
 impl SqsInlet {
@@ -71,21 +59,12 @@ impl SqsInlet {
         let mut times =
             aws.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         times.set_connect_timeout(Some(CONNECT_TIME));
-        let config = aws_sdk_sqs::config::Builder::from(&aws).timeout_config(times.build()).build();
-        let sender = SqsSender::new(connect(&config), url);
-        let connected = Mutex::new(Connected { sender, used_at: clock.now() });
-        Self { config, clock, connected }
-    }
-
-    /// Returns the sender, with new connections if the current ones were idle for too long.
-    fn sender(&self) -> SqsSender {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        if now.since(connected.used_at) >= MAX_IDLE_TIME {
-            connected.sender = connected.sender.with_client(connect(&self.config));
-        }
-        connected.used_at = now;
-        connected.sender.clone()
+        // Connections of its own, because their time limit differs from that of other clients.
+        let config = aws_sdk_sqs::config::Builder::from(&aws)
+            .timeout_config(times.build())
+            .http_client(http_client(FreezeDetector::new(clock, MAX_QUIET_TIME)))
+            .build();
+        Self { sender: SqsSender::new(Client::from_conf(config), url) }
     }
 
     async fn attempt(
@@ -94,8 +73,7 @@ impl SqsInlet {
         deadline: Instant,
     ) -> Result<MessageId, SendFailure> {
         let ends = deadline.min(Instant::now() + ATTEMPT_TIME + transfer_time(message.size()));
-        let sender = self.sender();
-        match timeout_at(ends, sender.put(message)).await {
+        match timeout_at(ends, self.sender.put(message)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(SendFailure::Unanswered("no answer in time".to_owned())),
         }
@@ -113,7 +91,7 @@ impl MessageSender for SqsInlet {
         };
         let may_repeat = match &first {
             SendFailure::NotReached(_) | SendFailure::Throttled(_) => true,
-            SendFailure::Unanswered(_) => self.sender().is_fifo(),
+            SendFailure::Unanswered(_) => self.sender.is_fifo(),
             SendFailure::Refused(_) => false,
         };
         if !may_repeat || Instant::now() + SECOND_ATTEMPT_DELAY >= deadline {
@@ -132,8 +110,7 @@ impl MessageSender for SqsInlet {
         &self,
         messages: &[NewMessage],
     ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
-        let sender = self.sender();
-        sender.send_all(messages).await
+        self.sender.send_all(messages).await
     }
 }
 

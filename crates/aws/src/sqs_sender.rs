@@ -1,7 +1,5 @@
 //! Sends messages to an SQS queue.
 
-use std::error::Error;
-
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
@@ -14,9 +12,8 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::error::with_causes;
 use genesys_replay::message::{MessageId, TypedAttribute, TypedValue};
 use genesys_replay::queue::{MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError};
-use hyper_util::client::legacy::Error as ConnectionError;
 
-use crate::error::aws_error;
+use crate::error::{aws_error, has_not_reached, is_unsent};
 
 /// A part of SQS's error text for a message that is longer than the queue's own limit. The error code,
 /// `InvalidParameterValue`, has other causes too.
@@ -116,11 +113,6 @@ impl SqsSender {
     /// Returns true if the queue drops a message that it already has, by its deduplication id.
     pub(crate) const fn is_fifo(&self) -> bool {
         self.fifo
-    }
-
-    /// Returns a sender to the same queue with another client.
-    pub(crate) fn with_client(&self, client: Client) -> Self {
-        Self { client, ..self.clone() }
     }
 
     /// Sends one message with one call of the client.
@@ -281,17 +273,10 @@ fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> Se
             }
         }
         SdkError::TimeoutError(_) => SendFailure::Unanswered("no answer in time".to_owned()),
-        SdkError::DispatchFailure(_)
-            if has_cause::<ConnectionError>(error, ConnectionError::is_connect) =>
-        {
+        SdkError::DispatchFailure(_) if has_not_reached(error) => {
             SendFailure::NotReached("no connection".to_owned())
         }
-        SdkError::DispatchFailure(failure)
-            if failure.is_io()
-                || failure.is_timeout()
-                || failure.as_other().is_some()
-                || has_cause::<ConnectionError>(error, |_| true) =>
-        {
+        SdkError::DispatchFailure(failure) if !is_unsent(failure) => {
             SendFailure::Unanswered("the connection was lost".to_owned())
         }
         // Nothing was sent: the credentials were not loaded, or the request could not be built.
@@ -302,12 +287,6 @@ fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> Se
             SendFailure::Unanswered("the answer cannot be read".to_owned())
         }
     }
-}
-
-/// Returns true if an error of this kind is among the causes.
-fn has_cause<E: Error + 'static>(error: &(dyn Error + 'static), is_meant: fn(&E) -> bool) -> bool {
-    let mut causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.any(|cause| cause.downcast_ref::<E>().is_some_and(is_meant))
 }
 
 fn unanswered(reason: String) -> PutError {

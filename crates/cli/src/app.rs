@@ -8,13 +8,14 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::connections::FreezeDetector;
 use genesys_replay::destination::Arn;
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::{
-    BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
+    BuildError, GenesysClient, GenesysSettings, Parts, client, http_client, http_pool,
 };
 use genesys_replay_lambda::app::{ARCHIVE, GENESYS_TIMEOUT, SECRET};
 use genesys_replay_storage::s3;
@@ -38,6 +39,9 @@ const OPERATOR_LIMITS: CallLimits = CallLimits {
 
 /// The maximum wait of a Genesys Cloud call for our rate limiter: longer than one window of the rate limit.
 const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(120);
+
+/// The time without a call to Genesys Cloud after which pooled connections are not used: the computer may have slept.
+const MAX_QUIET_TIME: Duration = Duration::from_secs(10);
 
 /// Loads region, credentials and endpoint of AWS from the SDK's sources or the operator's arguments. A named profile
 /// takes precedence over credentials in the environment, as in the AWS CLI.
@@ -109,9 +113,10 @@ pub fn genesys_cloud(
     aws: &SdkConfig,
 ) -> Result<GenesysClient, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let detector = FreezeDetector::new(Arc::clone(&clock), MAX_QUIET_TIME);
     let parts = Parts {
         // Without an address policy, because the hosts come from the settings only.
-        http: http_client(GENESYS_TIMEOUT).build()?,
+        http: http_pool(GENESYS_TIMEOUT, detector, |client| client)?,
         max_wait: MAX_RATE_LIMIT_WAIT,
         clock,
         meter: Arc::new(UpstreamCounters::default()),

@@ -1,12 +1,12 @@
-//! One HTTP call to Genesys Cloud or to its token endpoint, and the answer.
+//! The answer to one HTTP call to Genesys Cloud or to its token endpoint.
 
 use std::time::Duration;
 
-use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::clock::Timestamp;
 use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use genesys_replay::retry_after;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use url::Url;
 
 use super::rate_limit::RateLimitHeaders;
@@ -119,17 +119,4 @@ pub fn join_path(base: &Url, segments: &[&str]) -> Url {
         path.pop_if_empty().extend(segments);
     }
     url
-}
-
-/// Sends a request and reads the answer.
-///
-/// # Errors
-/// [`GenesysError::Unavailable`] if the answer is missing or incomplete.
-pub(crate) async fn send(
-    request: RequestBuilder,
-    call: Call,
-    clock: &dyn Clock,
-) -> Result<ApiResponse, GenesysError> {
-    let response = request.send().await.map_err(|error| transport_error(call, &error))?;
-    ApiResponse::read(response, call, clock.now()).await
 }

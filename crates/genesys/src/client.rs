@@ -11,12 +11,14 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::answer::{self, send};
+use super::answer;
+use super::exchange::send;
+use super::http_pool::HttpPool;
 use super::{RateLimiter, TokenSource, conversations, interactions};
 
 /// Genesys Cloud over HTTP.
 pub struct GenesysClient {
-    http: reqwest::Client,
+    http: Arc<HttpPool>,
     api_base: Url,
     form: ApiForm,
     tokens: TokenSource,
@@ -27,11 +29,11 @@ pub struct GenesysClient {
 }
 
 impl GenesysClient {
-    /// Creates a client of the API at `api_base`. `http` must not follow redirects and must have timeouts. A
-    /// call waits at most `max_wait` for the rate limiter; a call with a longer delay is locally throttled.
+    /// Creates a client of the API at `api_base`. A call waits at most `max_wait` for the rate limiter; a call with a
+    /// longer delay is locally throttled.
     #[must_use]
     pub fn new(
-        http: reqwest::Client,
+        http: Arc<HttpPool>,
         api_base: Url,
         form: ApiForm,
         tokens: TokenSource,
@@ -68,7 +70,8 @@ impl GenesysClient {
         &self.api_base
     }
 
-    async fn acquire(&self, call: Call) -> Result<(), GenesysError> {
+    /// Waits for the rate limiter and counts the request that is sent then.
+    async fn admit(&self, call: Call) -> Result<(), GenesysError> {
         let now = self.clock.now();
         let delay = match call {
             // The calls of a replay are reserved together.
@@ -80,7 +83,9 @@ impl GenesysClient {
             | Call::Analytics => self.rate_limiter.reserve(1, now, self.max_wait),
         };
         let locally_limited = |after| GenesysError::LocallyRateLimited { call, after };
-        self.wait(delay).await.map_err(locally_limited)
+        self.wait(delay).await.map_err(locally_limited)?;
+        self.meter.genesys_called();
+        Ok(())
     }
 
     /// Waits for this delay of the rate limiter.
@@ -99,7 +104,8 @@ impl GenesysClient {
         Ok(())
     }
 
-    /// Makes a call. If the API refuses the token, repeats the call once with a new token.
+    /// Makes a call. If the API refuses the token, repeats the call once with a new token. If an idle connection
+    /// breaks, and the repetition is harmless, repeats the request once on a new connection.
     ///
     /// # Errors
     /// The meaning of an unsuccessful answer.
@@ -113,17 +119,20 @@ impl GenesysClient {
         let mut token = self.tokens.get().await?;
         let mut renewed = false;
         loop {
-            let mut request = self
-                .http
-                .request(method.clone(), url.clone())
-                .header(ACCEPT, "application/json")
-                .bearer_auth(token.expose());
-            if let Some(body) = &body {
-                request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
-            }
-            self.acquire(call).await?;
-            self.meter.genesys_called();
-            let answer = send(request, call, self.clock.as_ref()).await?;
+            let request = |http: &reqwest::Client| {
+                let request = http
+                    .request(method.clone(), url.clone())
+                    .header(ACCEPT, "application/json")
+                    .bearer_auth(token.expose());
+                match &body {
+                    Some(body) => {
+                        request.header(CONTENT_TYPE, "application/json").body(body.clone())
+                    }
+                    None => request,
+                }
+            };
+            let admit = || self.admit(call);
+            let answer = send(&self.http, call, self.clock.as_ref(), request, admit).await?;
             // The answer's rate-limit headers apply to the calls of every record.
             self.rate_limiter.observe(answer.reading(), answer.throttled_for(), self.clock.now());
             if answer.status() == StatusCode::UNAUTHORIZED && !renewed {

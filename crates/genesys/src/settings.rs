@@ -6,15 +6,12 @@ use std::time::Duration;
 use genesys_replay::clock::Clock;
 use genesys_replay::genesys::{ApiForm, Credentials};
 use genesys_replay::meter::UpstreamCounters;
-use reqwest::redirect;
 use url::Url;
 
 use crate::client::GenesysClient;
 use crate::credential_source::{CredentialSource, ReadSecret};
+use crate::http_pool::HttpPool;
 use crate::token::TokenSource;
-
-/// The maximum time for a connection. A slower connection will not succeed.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The API, the hosts and the credentials of Genesys Cloud.
 #[derive(Clone, Debug)]
@@ -52,28 +49,14 @@ pub enum CredentialSetting {
 
 /// The parts of a client that are not settings.
 pub struct Parts {
-    /// A client that must not follow redirects and must have timeouts.
-    pub http: reqwest::Client,
+    /// The connections.
+    pub http: Arc<HttpPool>,
     /// The longest time that a call waits for the local rate limiter.
     pub max_wait: Duration,
     /// The source of time.
     pub clock: Arc<dyn Clock>,
     /// The counters of calls.
     pub meter: Arc<UpstreamCounters>,
-}
-
-/// The error when the HTTP client cannot be built, because TLS roots are missing.
-#[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be built")]
-pub struct BuildError(#[from] reqwest::Error);
-
-/// Returns a builder of HTTP clients that do not follow redirects. A redirect of the API means a wrong host,
-/// and a redirect of a delivery could lead anywhere. A request takes at most `within`.
-pub fn http_client(within: Duration) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(within)
 }
 
 /// Builds a client; `secret` returns the reader of the secret with this name or ARN.
@@ -89,7 +72,12 @@ pub fn client<S: ReadSecret + 'static>(
         CredentialSetting::Given(credentials) => CredentialSource::Settings(credentials),
         CredentialSetting::Secret(id) => CredentialSource::Secret(Box::new(secret(id))),
     };
-    let tokens =
-        TokenSource::new(http.clone(), &login_base, source, Arc::clone(&clock), Arc::clone(&meter));
+    let tokens = TokenSource::new(
+        Arc::clone(&http),
+        &login_base,
+        source,
+        Arc::clone(&clock),
+        Arc::clone(&meter),
+    );
     GenesysClient::new(http, api_base, form, tokens, max_wait, clock, meter)
 }

@@ -1,5 +1,6 @@
 //! OAuth tokens by client credentials, fetched once for all concurrent callers.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,9 +15,11 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::answer::{join_path, send, unreadable_body};
+use super::answer::{join_path, unreadable_body};
 use super::body::parse_object;
 use super::credential_source::CredentialSource;
+use super::exchange::send;
+use super::http_pool::HttpPool;
 
 /// A token is renewed this long before its expiry, so that it does not expire during a call.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
@@ -25,7 +28,7 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 ///
 /// Concurrent callers share one request: the others wait for its token or its error.
 pub struct TokenSource {
-    http: reqwest::Client,
+    http: Arc<HttpPool>,
     url: Url,
     source: CredentialSource,
     clock: Arc<dyn Clock>,
@@ -87,7 +90,7 @@ impl TokenSource {
     /// Creates a source that uses `{login_base}/oauth/token`.
     #[must_use]
     pub fn new(
-        http: reqwest::Client,
+        http: Arc<HttpPool>,
         login_base: &Url,
         source: CredentialSource,
         clock: Arc<dyn Clock>,
@@ -173,15 +176,18 @@ impl TokenSource {
     }
 
     async fn request(&self, credentials: &Credentials) -> Result<Token, GenesysError> {
-        let request = self
-            .http
-            .post(self.url.clone())
-            .basic_auth(&credentials.client_id, Some(credentials.client_secret.expose_secret()))
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body("grant_type=client_credentials");
+        let request = |http: &reqwest::Client| {
+            http.post(self.url.clone())
+                .basic_auth(&credentials.client_id, Some(credentials.client_secret.expose_secret()))
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body("grant_type=client_credentials")
+        };
+        let admit = || {
+            self.meter.token_requested();
+            ready(Ok(()))
+        };
         let asked_at = self.clock.now();
-        self.meter.token_requested();
-        let answer = send(request, Call::Token, self.clock.as_ref()).await?;
+        let answer = send(&self.http, Call::Token, self.clock.as_ref(), request, admit).await?;
         let body = answer.into_success_body().inspect_err(|error| {
             if error.is_throttling() {
                 self.meter.token_throttled();

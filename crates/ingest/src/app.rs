@@ -6,11 +6,12 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesError;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
+use genesys_replay::connections::FreezeDetector;
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
+use genesys_replay_aws::clients::{CallLimits, secret, with_limits, with_pool};
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
 use genesys_replay_aws::sqs_inlet::SqsInlet;
-use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, http_client};
+use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, http_pool};
 use genesys_replay_telemetry::metrics::Metrics;
 
 use crate::config::{Auth, Host, IngestSettings, KeySetting};
@@ -52,6 +53,10 @@ const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(1);
 /// [`LOOKUP_TIMEOUT`](crate::LOOKUP_TIMEOUT) limits the whole check.
 const GENESYS_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The time without an upstream request after which pooled connections are not used, as for the queue
+/// ([`SqsInlet`]). A shorter time would cost a server with few requests a handshake for each.
+const MAX_QUIET_TIME: Duration = Duration::from_secs(10);
+
 /// Builds every client once, before the first request.
 ///
 /// # Errors
@@ -62,13 +67,15 @@ pub fn build(
     metrics: Metrics,
 ) -> Result<IngestFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let detector = FreezeDetector::new(Arc::clone(&clock), MAX_QUIET_TIME);
+    let aws = &with_pool(aws, &detector);
     let meter = Arc::new(UpstreamCounters::default());
     let check = match settings.check {
         None => None,
         Some((form, genesys_settings)) => {
             let parts = Parts {
                 // The hosts come from the settings only, never from a request.
-                http: http_client(GENESYS_TIMEOUT).build()?,
+                http: http_pool(GENESYS_TIMEOUT, Arc::clone(&detector), |client| client)?,
                 max_wait: MAX_RATE_LIMIT_WAIT,
                 clock: Arc::clone(&clock),
                 meter: Arc::clone(&meter),
@@ -106,7 +113,9 @@ pub fn build(
 /// Logs a warning if the queue does not exist, because every request would then get a 503. Any other failure may pass,
 /// and the first request reports it.
 pub async fn check_queue(aws: &SdkConfig, url: &str) {
-    let client = aws_sdk_sqs::Client::new(&with_limits(aws, QUEUE_CHECK));
+    let detector = FreezeDetector::new(Arc::new(SystemClock), MAX_QUIET_TIME);
+    let aws = with_limits(&with_pool(aws, &detector), QUEUE_CHECK);
+    let client = aws_sdk_sqs::Client::new(&aws);
     let Err(error) = client.get_queue_attributes().queue_url(url).send().await else {
         return;
     };

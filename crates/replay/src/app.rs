@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
+use genesys_replay::connections::FreezeDetector;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
     CircuitBreakers, KnownQueues, LedgerLatency, Policy, Ports, Replay, RetryState, Shutdown,
 };
-use genesys_replay_aws::clients::{CallLimits, secret, single_attempt, with_limits};
+use genesys_replay_aws::clients::{CallLimits, secret, single_attempt, with_limits, with_pool};
 use genesys_replay_aws::sqs_queue::SqsQueue;
 use genesys_replay_genesys::{
-    BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
+    BuildError, GenesysClient, GenesysSettings, Parts, client, http_pool,
 };
 use genesys_replay_settings::{RetryStateSetting, Settings, is_proxied};
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
@@ -36,6 +37,11 @@ impl Ports for AwsPorts {
     type Archive = S3Archive;
     type Queue = SqsQueue;
 }
+
+/// The time without an upstream request after which pooled connections are not used. Lambda may have frozen the
+/// environment for the rest of it, and a delivery over a dead connection may be a duplicate. Under load the next
+/// invocation arrives within milliseconds, and after a longer time new connections cost little.
+pub const MAX_QUIET_TIME: Duration = Duration::from_millis(100);
 
 /// The time limit of one call to Genesys Cloud, which usually answers in well under a second. A hung call
 /// must leave time for the rest of the record within a 30 s invocation.
@@ -78,10 +84,13 @@ pub const SECRET: CallLimits = CallLimits {
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let meter = Arc::new(UpstreamCounters::default());
-    let http = guarded(http_client(GENESYS_TIMEOUT), settings.reach).build()?;
+    let detector = FreezeDetector::new(Arc::clone(&clock), MAX_QUIET_TIME);
+    let aws = &with_pool(aws, &detector);
+    let reach = settings.reach;
+    let http = http_pool(GENESYS_TIMEOUT, detector, move |client| guarded(client, reach))?;
     let genesys = |genesys_settings: GenesysSettings| {
         let parts = Parts {
-            http: http.clone(),
+            http: Arc::clone(&http),
             max_wait: settings.limits.max_wait,
             clock: Arc::clone(&clock),
             meter: Arc::clone(&meter),
@@ -103,7 +112,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         retry_state,
         target: Targets {
             http: HttpTarget::new(
-                http.clone(),
+                Arc::clone(&http),
                 settings.reach,
                 is_proxied(),
                 settings.target_timeout,

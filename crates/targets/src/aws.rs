@@ -10,6 +10,7 @@ use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::target::DeliveryError;
+use genesys_replay_aws::is_unsent;
 use genesys_replay_aws::queue_urls::QueueUrls;
 use lru::LruCache;
 
@@ -112,6 +113,10 @@ where
         SdkError::ConstructionFailure(_) => {
             unavailable(Certainty::NotSent, "was not called: the request cannot be built")
         }
+        SdkError::DispatchFailure(failure) if is_unsent(failure) => DeliveryError {
+            source: Some(error.into()),
+            ..unavailable(Certainty::NotSent, "was not called: no connection, or no credentials")
+        },
         SdkError::TimeoutError(_) => DeliveryError {
             timed_out: true,
             ..unavailable(Certainty::Unknown, "did not answer in time (TARGET_TIMEOUT_SECONDS)")
@@ -119,10 +124,9 @@ where
         SdkError::ResponseError(_) => {
             unavailable(Certainty::Unknown, "returned an unreadable answer")
         }
-        // The SDK does not distinguish a refused connection from one that broke after sending.
         SdkError::DispatchFailure(_) | _ => DeliveryError {
             source: Some(error.into()),
-            ..unavailable(Certainty::Unknown, "cannot be reached or did not answer")
+            ..unavailable(Certainty::Unknown, "did not answer: the connection broke")
         },
     }
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genesys_replay::clock::Clock;
+use genesys_replay::connections::ConnectionPool;
 use genesys_replay::destination::address;
 use genesys_replay::destination::address::AddressPolicy;
+use genesys_replay::error::has_cause;
 use genesys_replay::failure::answers::Meaning;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::retry_after;
 use genesys_replay::target::{Delivery, DeliveryError};
+use genesys_replay_aws::was_canceled;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::{Host, Url};
 
@@ -20,7 +23,7 @@ use crate::classification::{classify, question};
 /// The adapter for HTTP endpoints.
 #[derive(Clone)]
 pub struct HttpTarget {
-    http: reqwest::Client,
+    http: Arc<ConnectionPool<reqwest::Client>>,
     reach: AddressPolicy,
     is_proxied: bool,
     within: Duration,
@@ -28,12 +31,12 @@ pub struct HttpTarget {
 }
 
 impl HttpTarget {
-    /// Creates an adapter. `http` must not follow redirects; if `reach` blocks addresses, it must resolve
+    /// Creates an adapter. The clients of `http` must not follow redirects; if `reach` blocks addresses, they must resolve
     /// names through [`resolver::GuardedResolver`]. A proxy resolves names itself, so with `is_proxied` names are
     /// resolved here, too, before a delivery. One delivery takes at most `within`.
     #[must_use]
     pub fn new(
-        http: reqwest::Client,
+        http: Arc<ConnectionPool<reqwest::Client>>,
         reach: AddressPolicy,
         is_proxied: bool,
         within: Duration,
@@ -50,8 +53,10 @@ impl HttpTarget {
         if self.reach == AddressPolicy::BlockLinkLocal && self.is_refused(url).await {
             return Err(not_allowed());
         }
-        let answer = self
-            .http
+        // Until the end of this function, the request is in flight.
+        let pooled = self.http.acquire();
+        let answer = pooled
+            .client()
             .post(url.clone())
             .timeout(self.within)
             .header(CONTENT_TYPE, "application/json")
@@ -97,14 +102,16 @@ impl HttpTarget {
     }
 }
 
-/// Returns the failure of a request without an answer. Only a connection that was never made proves that the
-/// target did not act.
+/// Returns the failure of a request without an answer. Only a connection that was never made, or that ended before the
+/// request's head was written, proves that the target did not act.
 fn not_answered(error: reqwest::Error) -> DeliveryError {
     if caused_by_refused_address(&error) {
         return not_allowed();
     }
     let (certainty, reason) = if error.is_connect() {
         (Certainty::NotSent, "the target cannot be reached")
+    } else if was_canceled(&error) {
+        (Certainty::NotSent, "the connection to the target ended before the request")
     } else if error.is_builder() {
         (Certainty::NotSent, "the request to the target cannot be built")
     } else if error.is_timeout() {
@@ -124,14 +131,7 @@ fn not_answered(error: reqwest::Error) -> DeliveryError {
 }
 
 fn caused_by_refused_address(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<address::RefusedAddress>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    has_cause(error, |_: &address::RefusedAddress| true)
 }
 
 /// Returns the error for a refused address. An operator must repair it, because the URL comes from the

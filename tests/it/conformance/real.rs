@@ -311,12 +311,13 @@ impl queue::QueueSuite for Queues {
     }
 }
 
-/// Makes the stand-in fail its next call of this kind.
+/// Makes the stand-in fail its next call to Genesys Cloud of this kind. A lost response is cut off, because the client
+/// repeats a request whose connection is closed before a response.
 pub(super) fn inject(stand_in: &StandIn, method: &str, path: &str, fault: CallFault) {
     let rule = Fault::on(method, path).times(1);
     stand_in.fault(match fault {
         CallFault::NoEffect => rule.status(503),
-        CallFault::ResponseLost => rule.act().close(),
+        CallFault::ResponseLost => rule.act().truncate(),
     });
 }
 

@@ -19,7 +19,7 @@ use genesys_test_support::{LocalAws, ReplayHarness, eventually};
 use serde_json::Value;
 use url::Url;
 
-use super::real::{FaultInterceptor, inject};
+use super::real::FaultInterceptor;
 
 /// HTTP endpoints.
 pub(super) struct Http {
@@ -53,7 +53,11 @@ impl TargetSuite for Http {
     }
 
     fn next_call(&self, fault: CallFault) {
-        inject(&self.harness.genesys, "POST", "/targets/", fault);
+        let rule = Fault::on("POST", "/targets/").times(1);
+        self.harness.genesys.fault(match fault {
+            CallFault::NoEffect => rule.status(503),
+            CallFault::ResponseLost => rule.act().close(),
+        });
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {

@@ -20,6 +20,7 @@ mod process;
 mod record;
 pub mod replay_harness;
 mod runtime_api;
+mod tcp_proxy;
 
 use std::error::Error;
 use std::path::Path;
@@ -34,6 +35,7 @@ pub use page::Page;
 pub use record::{Record, conversation_event, event, sample};
 pub use replay_harness::ReplayHarness;
 pub use runtime_api::{Function, Invocation, Printed, command, read, terminate};
+pub use tcp_proxy::{ConnectionFault, TcpProxy};
 
 /// Returns the root of the repository.
 pub fn root() -> &'static Path {

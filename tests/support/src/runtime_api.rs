@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::replay_harness::AMPLE_TIME;
-use super::{LocalAws, TestResult};
+use super::{LocalAws, TestResult, eventually};
 
 /// The ARN of the invocations, with an alias.
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:271828182845:function:replay:live";
@@ -64,6 +64,11 @@ struct Api {
 
 /// Returns the command that starts a program with these settings, only these environment variables and the local AWS.
 pub fn command(program: &str, settings: &BTreeMap<String, String>, aws: &LocalAws) -> Command {
+    command_at(program, settings, &aws.endpoint())
+}
+
+/// Returns the command of [`command`] with an AWS at this endpoint.
+fn command_at(program: &str, settings: &BTreeMap<String, String>, endpoint: &str) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -71,7 +76,7 @@ pub fn command(program: &str, settings: &BTreeMap<String, String>, aws: &LocalAw
         .env("AWS_REGION", "eu-central-1")
         .env("AWS_ACCESS_KEY_ID", "local")
         .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("AWS_ENDPOINT_URL", aws.endpoint())
+        .env("AWS_ENDPOINT_URL", endpoint)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -86,7 +91,16 @@ impl Function {
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
-        let function = Self::start_unread(program, settings, aws).await?;
+        Self::start_at(program, settings, &aws.endpoint()).await
+    }
+
+    /// Starts a function's program with these settings and an AWS at this endpoint.
+    pub async fn start_at(
+        program: &str,
+        settings: &BTreeMap<String, String>,
+        endpoint: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let function = Self::start_command(command_at(program, settings, endpoint)).await?;
         function.read_output();
         Ok(function)
     }
@@ -97,13 +111,17 @@ impl Function {
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
+        Self::start_command(command(program, settings, aws)).await
+    }
+
+    async fn start_command(mut command: Command) -> Result<Self, Box<dyn Error>> {
         let (events, waiting) = mpsc::unbounded_channel();
         let (answered, answers) = mpsc::unbounded_channel();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let api = Arc::new(Api { events: Mutex::new(waiting), answers: answered });
         tokio::spawn(serve(listener, api));
-        let mut child = command(program, settings, aws)
+        let mut child = command
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "replay")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -157,6 +175,22 @@ impl Function {
         terminate(&self.child)
     }
 
+    /// Stops the program as Lambda freezes an environment, and waits until it has stopped.
+    pub async fn freeze(&self) -> TestResult {
+        signal(&self.child, "-STOP")?;
+        let id = self.child.id().ok_or("the program has ended")?;
+        eventually("the program has stopped", async || {
+            let state = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+            Ok(state.contains(") T ").then_some(()))
+        })
+        .await
+    }
+
+    /// Continues a frozen program.
+    pub fn thaw(&self) -> TestResult {
+        signal(&self.child, "-CONT")
+    }
+
     /// Waits for the response to an event.
     pub async fn answer(&mut self) -> Result<Invocation, Box<dyn Error>> {
         tokio::select! {
@@ -184,8 +218,12 @@ impl Function {
 
 /// Sends a SIGTERM.
 pub fn terminate(child: &Child) -> TestResult {
+    signal(child, "-TERM")
+}
+
+fn signal(child: &Child, signal: &str) -> TestResult {
     let id = child.id().ok_or("the program has ended")?;
-    let status = std::process::Command::new("kill").arg("-TERM").arg(id.to_string()).status()?;
+    let status = std::process::Command::new("kill").arg(signal).arg(id.to_string()).status()?;
     if !status.success() {
         return Err("no signal was sent".into());
     }
