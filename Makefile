@@ -30,7 +30,7 @@ WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim mutants fuzz audit invoke deploy clean tools demo-tools demo-build
+.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim sim-backlog rate-budget mutants fuzz audit invoke deploy clean tools demo-tools demo-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,13 @@ else
 	@echo "skipped: the operator's page in a browser; with Chromium and chromedriver: make test BROWSER=1" >&2
 endif
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
+
+sim-backlog: ## Simulate the replay of a large backlog: make sim-backlog MESSAGES=1000000
+	cargo run --quiet --profile simulation --package genesys-backlog -- $(or $(MESSAGES),100000)
+
+rate-budget: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
+rate-budget: tools ## Share one rate limit of the stand-in by five environments: make rate-budget EVENTS=500 (5 minutes)
+	EVENTS=$(or $(EVENTS),500) cargo test --workspace --test it -- --ignored --nocapture rate_limit_is_shared
 
 sim: ## Run more seeds of the simulation: make sim SEEDS=0..10000
 	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --test sim -- --nocapture simulation_loses

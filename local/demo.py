@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import arn_targets, build, checks, driver, entry, ingest_part, monitoring, operations, processes, report, stack
+from . import (
+    arn_targets,
+    build,
+    checks,
+    driver,
+    entry,
+    ingest_part,
+    monitoring,
+    operations,
+    outage_part,
+    processes,
+    report,
+    stack,
+)
 from .scenarios import SCENARIOS, WAITING
 from .snapshot import Observation, Sent
 
@@ -22,17 +35,18 @@ def main() -> int:
         ingest = programs.wait(build.PROGRAMS[build.INGEST])
         local = first.with_ingest(ingest)
         ingested, more = ingest_part.play(local, ingest)
-        waiting, seen, still_more = outage(local)
-        problems += [*more, *still_more]
+        waiting, still_more = waits(local)
+        local, survivors, outage_problems = outage_part.play(local)
+        problems += [*more, *still_more, *outage_problems]
         # A repetition is the same event.
-        events = [*sent, *(one for one in ingested if not one.scenario.repeats), waiting]
-        problems += monitoring.show(local, events, seen)
+        events = [*sent, *(one for one in ingested if not one.scenario.repeats), waiting, *survivors]
+        problems += monitoring.show(local, events, Observation(local))
         problems += operations.show(local, programs.wait(build.OPERATOR))
     report.heading("Verdict")
     if problems:
         print("\n".join(problems), flush=True)
         raise processes.StackError(f"{len(problems)} findings, see above")
-    count = len(sent) + len(replayed) + len(ingested) + 1
+    count = len(sent) + len(replayed) + len(ingested) + len(survivors) + 1
     print(f"{count} of {count} dead letters ended as expected; nothing was delivered twice.")
     count = len(ingest_part.TO_SERVER) + len(ingest_part.TO_FUNCTION)
     print(f"{count} of {count} requests over HTTP were answered as expected.")
@@ -76,14 +90,14 @@ def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
     return checks.second_round(before, after, replayed, again)
 
 
-def outage(local: stack.Stack) -> tuple[Sent, Observation, list[str]]:
+def waits(local: stack.Stack) -> tuple[Sent, list[str]]:
     """Sends a dead letter for which Genesys Cloud requests a wait of ten minutes. It stays in the queue."""
     processes.say("sending one more, for which Genesys Cloud answers 429 ...")
     [waiting] = driver.send(local, [WAITING])
     seen = driver.until_handled(local, [waiting])
     report.heading("A dead letter that waits")
     report.endings(seen, [waiting])
-    return waiting, seen, checks.one_ending(seen, waiting)
+    return waiting, checks.one_ending(seen, waiting)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,12 @@ impl<P: Ports> Replay<P> {
                 }
                 RetryDecision::Defer { after } => {
                     let code = failure.code;
+                    // A failed probe does not return sooner than the messages that were not attempted.
+                    let after = if situation.circuit_closed {
+                        after
+                    } else {
+                        after.max(self.delay_by_receive_count(task.message))
+                    };
                     let release = self.release(task, &lease, code);
                     self.step(ctx, || claimed(&lease), release).await?;
                     RecordResult {

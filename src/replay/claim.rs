@@ -39,13 +39,16 @@ impl<P: Ports> Replay<P> {
 
     /// Returns the result of a record that a circuit breaker did not admit.
     pub(super) fn not_admitted(&self, message: &Message, refusal: &CallRefusal) -> RecordResult {
-        let after = match refusal {
+        let (after, returns_soon) = match refusal {
             // The backoff, because every deferral costs a receive.
-            CallRefusal::Open { after, .. } => (*after).max(self.delay_by_receive_count(message)),
-            CallRefusal::Recovering { after, .. } => after.mul_f64(self.random.unit()),
+            CallRefusal::Open { after, .. } => {
+                ((*after).max(self.delay_by_receive_count(message)), false)
+            }
+            CallRefusal::Recovering { after, .. } => (after.mul_f64(self.random.unit()), true),
         };
         let code = FailureCode::BreakerOpen;
-        RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(refusal)
+        let result = RecordResult::from(Outcome::NotAttempted { after, code });
+        RecordResult { returns_soon, ..result.with_reason(refusal) }
     }
 
     /// Returns true if the queue soon parks the message. An attempt must come first, also while a circuit is open.

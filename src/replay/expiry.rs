@@ -80,7 +80,8 @@ impl<P: Ports> Replay<P> {
             Some(left) if !left.is_zero() => {
                 let budget = |most| ReceiveBudget::new(message.receive_count, most);
                 let budget = limits.max_receives.map(budget);
-                let min_delay = budget.map(|budget| budget.min_delay(left, limits.retention));
+                let unit = self.random.unit();
+                let min_delay = budget.map(|it| it.min_delay(left, limits.retention, unit));
                 Left::Between { at_least: min_delay.unwrap_or_default().min(left), at_most: left }
             }
             Some(_) | None => Left::LastReceive(QueueAction::Delete(expires)),
@@ -103,20 +104,25 @@ impl<P: Ports> Replay<P> {
         match self.in_time(ctx, self.left(message)).await {
             None | Some(Left::Unknown) => result,
             Some(Left::Between { at_least, at_most }) => {
-                let at_least = if result.is_events_fault() { Duration::ZERO } else { at_least };
+                let is_lengthened = !result.returns_soon && !result.is_events_fault();
+                let at_least = if is_lengthened { at_least } else { Duration::ZERO };
                 result.within(after.clamp(at_least, at_most))
             }
             Some(Left::LastReceive(action)) => {
                 let archiving = self.archive_expiring(message, ctx, task, action, &result);
                 let archived = self.in_time(ctx, archiving).await.flatten();
-                archived.unwrap_or_else(|| {
-                    tracing::error!(
-                        message_id = %message.id,
-                        reason = %action,
-                        failure_code = result.code().map(FailureCode::as_str),
-                        "message not archived at its last receive"
-                    );
-                    RecordResult { expiring: true, ..result.within(after.min(LAST_DELAY)) }
+                archived.unwrap_or_else(|| match action {
+                    // The parking queue keeps the message.
+                    QueueAction::Park => result,
+                    QueueAction::Delete(expires) => {
+                        tracing::error!(
+                            message_id = %message.id,
+                            expires_at = %expires,
+                            failure_code = result.code().map(FailureCode::as_str),
+                            "message expires and is not archived"
+                        );
+                        RecordResult { expiring: true, ..result.within(after.min(LAST_DELAY)) }
+                    }
                 })
             }
         }

@@ -8,9 +8,12 @@ use crate::queue::MAX_VISIBILITY_TIMEOUT;
 /// without an attempt.
 const PARKING_MARGIN: u32 = 3;
 
-/// The maximum delay of a message that was not attempted, if the receives suffice: the next attempt is at most this
-/// long after a repair.
-const MAX_USUAL_DELAY: Duration = Duration::from_secs(2 * 3_600);
+/// The maximum delay of a message that was not attempted, if the receives suffice. With [`MAX_JITTER`], the next attempt
+/// is at most two hours after a repair.
+const MAX_USUAL_DELAY: Duration = Duration::from_secs(114 * 60);
+
+/// The maximum that is added to a minimum delay, because otherwise all messages would return in the same second.
+const MAX_JITTER: Duration = Duration::from_secs(6 * 60);
 
 /// The receives of a message before its last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +38,27 @@ impl ReceiveBudget {
 
     /// Returns the minimum visibility timeout of a message that was not attempted, so that its receives last for
     /// `time_left`. The first receives may follow quickly, because most outages are short. `retention` is the whole
-    /// retention period of the queue.
+    /// retention period of the queue, and `unit` a random number from 0 to 1.
     ///
     /// If even the maximum visibility timeouts do not last for the retention period, the first half of the receives
     /// may follow quickly, and the other half waits as long as SQS allows.
-    pub(super) fn min_delay(self, time_left: Duration, retention: Duration) -> Duration {
+    pub(super) fn min_delay(self, time_left: Duration, retention: Duration, unit: f64) -> Duration {
+        let min_delay = self.even_delay(time_left, retention);
+        if min_delay.is_zero() {
+            return Duration::ZERO;
+        }
+        (min_delay + MAX_JITTER.mul_f64(unit)).min(MAX_VISIBILITY_TIMEOUT)
+    }
+
+    fn even_delay(self, time_left: Duration, retention: Duration) -> Duration {
         if self.is_used_up() {
             return Duration::ZERO;
         }
         let lasts = |each: &Duration| each.saturating_mul(self.total) >= retention;
         match [MAX_USUAL_DELAY, MAX_VISIBILITY_TIMEOUT].into_iter().find(lasts) {
-            Some(each) => time_left
-                .saturating_sub(each.saturating_mul(self.left - 1))
-                .min(MAX_VISIBILITY_TIMEOUT),
+            // An even share, not the rest of a plan, because the rest would end at the same time for all messages.
+            Some(each) if time_left > each.saturating_mul(self.left - 1) => time_left / self.left,
+            Some(_) => Duration::ZERO,
             None if self.left > self.total / 2 => Duration::ZERO,
             None => MAX_VISIBILITY_TIMEOUT,
         }
@@ -73,7 +84,8 @@ mod tests {
             if time_left.is_zero() || budget.is_used_up() {
                 return receive;
             }
-            passed += budget.min_delay(time_left, retention).max(quick(receive)).min(time_left);
+            let min_delay = budget.min_delay(time_left, retention, 0.0);
+            passed += min_delay.max(quick(receive)).min(time_left);
         }
         max_receives
     }
@@ -82,11 +94,27 @@ mod tests {
     fn receives_last_for_the_retention_in_the_queue_of_the_template() {
         let used = receives(203, RETENTION, |_| Duration::from_secs(5));
         assert!((190..=200).contains(&used), "{used}");
+        let first_long = 10;
         for receive in 1..=203 {
             let budget = ReceiveBudget::new(receive, 203);
-            let time_left = RETENTION.saturating_sub(2 * HOUR * receive.saturating_sub(32));
-            assert!(budget.min_delay(time_left, RETENTION) <= 2 * HOUR, "{receive}");
+            // At 1.9 hours each, 200 receives last for 380 hours.
+            let passed = MAX_USUAL_DELAY * receive.saturating_sub(first_long);
+            let delay = budget.min_delay(RETENTION.saturating_sub(passed), RETENTION, 1.0);
+            assert!(delay <= 2 * HOUR, "{receive}: {delay:?}");
         }
+    }
+
+    #[test]
+    fn receives_are_not_in_the_same_second_when_they_wait_long() {
+        let budget = ReceiveBudget::new(150, 203);
+        let delays = [0.0, 0.5, 1.0].map(|unit| budget.min_delay(94 * HOUR, RETENTION, unit));
+        assert!(delays.windows(2).all(|pair| pair[1] == pair[0] + MAX_JITTER / 2), "{delays:?}");
+    }
+
+    #[test]
+    fn receives_share_the_time_evenly_when_too_many_are_used() {
+        let budget = ReceiveBudget::new(100, 203);
+        assert_eq!(budget.min_delay(250 * HOUR, RETENTION, 0.0), HOUR * 5 / 2);
     }
 
     #[test]
@@ -94,7 +122,7 @@ mod tests {
         for max_receives in [10, 20, 50, 203] {
             for receive in 1..=3 {
                 let budget = ReceiveBudget::new(receive, max_receives);
-                let delay = budget.min_delay(RETENTION, RETENTION);
+                let delay = budget.min_delay(RETENTION, RETENTION, 0.5);
                 assert_eq!(delay, Duration::ZERO, "{receive} of {max_receives}");
             }
         }
@@ -103,9 +131,9 @@ mod tests {
     #[test]
     fn last_receives_wait_longest_when_they_cannot_last() {
         let budget = ReceiveBudget::new(5, 13);
-        assert_eq!(budget.min_delay(RETENTION, RETENTION), MAX_VISIBILITY_TIMEOUT);
+        assert_eq!(budget.min_delay(RETENTION, RETENTION, 0.5), MAX_VISIBILITY_TIMEOUT);
         assert!(ReceiveBudget::new(10, 13).is_used_up());
-        assert_eq!(ReceiveBudget::new(10, 13).min_delay(RETENTION, RETENTION), Duration::ZERO);
+        assert_eq!(ReceiveBudget::new(10, 13).min_delay(RETENTION, RETENTION, 0.5), Duration::ZERO);
     }
 
     proptest! {
@@ -122,7 +150,8 @@ mod tests {
             for receive in 1..total {
                 let time_left = retention.saturating_sub(passed);
                 let budget = ReceiveBudget::new(receive, max_receives);
-                passed += budget.min_delay(time_left, retention).max(Duration::from_secs(quick));
+                let min_delay = budget.min_delay(time_left, retention, 0.0);
+                passed += min_delay.max(Duration::from_secs(quick));
             }
             prop_assert!(passed >= retention, "{passed:?}");
         }

@@ -28,6 +28,7 @@ mod message_shapes;
 mod outages;
 mod outcome_counts;
 mod panics;
+mod rate_budget;
 mod record_results;
 mod replay;
 mod retention;

@@ -12,11 +12,12 @@ use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
 /// The alarms and their metrics, for each kind of endpoint.
-const WATCHED: [(&str, &str); 17] = [
+const WATCHED: [(&str, &str); 18] = [
     ("ArchivedAlarm", "GivenUp"),
     ("ExpiringAlarm", "Expiring"),
     ("FunctionErrorsAlarm", "Errors"),
     ("GenesysThrottledAlarm", "GenesysThrottled"),
+    ("InFlightNearLimitAlarm", "InFlightNearLimit"),
     ("IngestErrorsAlarm", "Errors"),
     ("IngestRefusedAlarm", "Refused"),
     ("IngestRefusedByAwsAlarm", "4xx"),

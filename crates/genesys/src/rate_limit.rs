@@ -61,6 +61,12 @@ pub struct RateLimitHeaders {
 }
 
 impl RateLimitHeaders {
+    /// Creates the headers: the calls so far and allowed in this window, and the time until its end.
+    #[must_use]
+    pub const fn new(count: u64, allowed: u64, reset: Duration) -> Self {
+        Self { count, allowed, reset }
+    }
+
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
         Some(Self {

@@ -26,6 +26,7 @@ pub struct Builder {
     client_secret: String,
     expires_in: Duration,
     rate_limit: u32,
+    one_token: bool,
 }
 
 impl Default for Builder {
@@ -38,6 +39,7 @@ impl Default for Builder {
             // Genesys Cloud's own defaults.
             expires_in: Duration::from_hours(24),
             rate_limit: 300,
+            one_token: false,
         }
     }
 }
@@ -79,6 +81,12 @@ impl Builder {
         self
     }
 
+    /// Gives a client the same token at every request, so that its environments share one rate limit.
+    pub fn one_token(mut self, is_shared: bool) -> Self {
+        self.one_token = is_shared;
+        self
+    }
+
     /// Starts the stand-in on the current tokio runtime, which needs I/O and time enabled.
     ///
     /// # Errors
@@ -89,7 +97,7 @@ impl Builder {
         let state = State {
             client: Client::new(&self.client_id, &self.client_secret),
             genesys: Genesys {
-                tokens: Tokens::new(self.expires_in, self.rate_limit),
+                tokens: Tokens::new(self.expires_in, self.rate_limit, self.one_token),
                 conversations: Conversations::default(),
                 interactions: Interactions::default(),
                 subscriptions: Subscriptions::default(),

@@ -13,6 +13,8 @@ pub(crate) struct Tokens {
     issued: u64,
     life: Duration,
     allowed: u32,
+    /// True if a client gets the same token at every request, so that its environments share one rate limit.
+    is_shared: bool,
     live: HashMap<String, Token>,
 }
 
@@ -38,8 +40,8 @@ pub(crate) enum Admission {
 }
 
 impl Tokens {
-    pub(crate) fn new(life: Duration, allowed: u32) -> Self {
-        Self { issued: 0, life, allowed, live: HashMap::new() }
+    pub(crate) fn new(life: Duration, allowed: u32, is_shared: bool) -> Self {
+        Self { issued: 0, life, allowed, is_shared, live: HashMap::new() }
     }
 
     pub(crate) fn life(&self) -> Duration {
@@ -48,6 +50,11 @@ impl Tokens {
 
     pub(crate) fn issue(&mut self) -> String {
         let now = Instant::now();
+        if self.is_shared
+            && let Some((name, _)) = self.live.iter().find(|(_, token)| now < token.expires_at)
+        {
+            return name.clone();
+        }
         self.issued += 1;
         let name = format!("stand-in-token-{}", self.issued);
         let token = Token { expires_at: now + self.life, window_ends: now + WINDOW, count: 0 };
