@@ -85,7 +85,6 @@ struct Generation<T> {
 pub struct PooledClient<T> {
     client: T,
     generation: u64,
-    may_reuse_connection: bool,
     has_served: Arc<AtomicBool>,
     detector: Arc<FreezeDetector>,
 }
@@ -119,7 +118,6 @@ impl<T: Clone> ConnectionPool<T> {
         PooledClient {
             client: current.client.clone(),
             generation: current.number,
-            may_reuse_connection: current.has_served.load(Ordering::Relaxed),
             has_served: Arc::clone(&current.has_served),
             detector: Arc::clone(&self.detector),
         }
@@ -169,10 +167,10 @@ impl<T> PooledClient<T> {
         &self.client
     }
 
-    /// Returns true if the request may run over a connection that an earlier request opened.
+    /// Returns true if the request may have run over a connection that another request opened.
     #[must_use]
-    pub const fn may_reuse_connection(&self) -> bool {
-        self.may_reuse_connection
+    pub fn may_reuse_connection(&self) -> bool {
+        self.has_served.load(Ordering::Relaxed)
     }
 }
 

@@ -278,17 +278,24 @@ impl GenesysError {
     }
 }
 
+/// The number of calls of a replay: one GET and two calls of PATCH.
+pub const CALLS_PER_REPLAY: u32 = 3;
+
 /// The calls to Genesys Cloud that a replay makes.
 ///
 /// Both calls are idempotent. Neither retries by itself, except once after the API refused the token, and once after an
 /// idle connection broke.
 pub trait Genesys: Send + Sync {
-    /// Reserves a number of calls in the rate limit and waits for the first of them. The calls of a replay are reserved
-    /// together, because a replay that cannot finish wastes its first calls.
+    /// Reserves [`CALLS_PER_REPLAY`] in the rate limit and waits until they may begin. They are reserved together, because
+    /// a replay that cannot finish wastes its first calls. The wait is at most `max_wait`, and at most as long as the
+    /// settings allow.
     ///
     /// # Errors
-    /// The delay until the calls are possible, if it is too long to wait here; nothing is then reserved.
-    fn reserve(&self, calls: u32) -> impl Future<Output = Result<(), Duration>> + Send;
+    /// The delay until the calls may begin, if it is longer; nothing is then reserved.
+    fn reserve_replay(
+        &self,
+        max_wait: Duration,
+    ) -> impl Future<Output = Result<(), Duration>> + Send;
 
     /// Returns the rate limit in calls per minute: of the last answer, or Genesys Cloud's usual limit.
     fn calls_per_minute(&self) -> u32;

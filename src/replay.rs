@@ -40,7 +40,6 @@ use crate::ledger::Ledger;
 use crate::meter::UpstreamCounters;
 use crate::queue::Queue;
 use crate::target::Target;
-pub use backlog::CALLS_PER_REPLAY;
 pub use circuit_breaker::CircuitBreakers;
 pub use invocation::Invocation;
 pub use known_queues::KnownQueues;
@@ -88,7 +87,7 @@ pub struct Replay<P: Ports> {
     pub circuit_breakers: CircuitBreakers,
     /// The ledger's observed latency.
     pub ledger_latency: LedgerLatency,
-    /// The limits of the queues that were read.
+    /// The limits and depths of the queues that were read.
     pub known_queues: KnownQueues,
     /// The shutdown signal of the process.
     pub shutdown: Shutdown,

@@ -5,12 +5,9 @@ use std::time::Duration;
 use super::invocation::InvocationContext;
 use super::{Ports, RecordResult, Replay};
 use crate::failure::FailureCode;
-use crate::genesys::Genesys;
+use crate::genesys::{CALLS_PER_REPLAY, Genesys};
 use crate::message::Message;
 use crate::queue::{MAX_VISIBILITY_TIMEOUT, QueueDepth};
-
-/// The number of calls to Genesys Cloud for a replay: one GET and two calls of PATCH.
-pub const CALLS_PER_REPLAY: u32 = 3;
 
 /// The part of the rate limit that the deferred messages of a backlog use, in percent. The rest is for new messages and
 /// for messages that return at the same time by chance.
@@ -41,9 +38,9 @@ impl<P: Ports> Replay<P> {
         let calls_per_minute = self.retry_state.genesys().map(Genesys::calls_per_minute);
         match calls_per_minute.filter(|_| waits_for_rate_limit) {
             Some(calls_per_minute) => {
-                let until = time_for(depth, calls_per_minute).min(MAX_VISIBILITY_TIMEOUT);
-                let spread = until.saturating_sub(after).mul_f64(self.random.unit());
-                result.within(after + spread)
+                let needed = time_for(depth, calls_per_minute).min(MAX_VISIBILITY_TIMEOUT);
+                let spread = needed.mul_f64(self.random.unit());
+                result.within(after.saturating_add(spread).min(MAX_VISIBILITY_TIMEOUT))
             }
             None if depth.is_near_limit() => result.within(after.min(MAX_DELAY_NEAR_LIMIT)),
             None => result,

@@ -164,7 +164,8 @@ impl<P: Ports> Replay<P> {
             return None;
         };
         let (after, code) = (NOT_STARTED_DELAY, FailureCode::OutOfTime);
-        Some(RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(reason))
+        let not_started = RecordResult::from(Outcome::NotAttempted { after, code });
+        Some(RecordResult { is_brief: true, ..not_started.with_reason(reason) })
     }
 
     async fn job(

@@ -28,7 +28,7 @@ pub(super) const OPEN_TIME: Duration = Duration::from_secs(30);
 /// hour and environment.
 pub(super) const MAX_OPEN_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// The delay of a message that is received during a probe. Most probes end within this time.
+/// The minimum delay of a message that is received during a probe. Most probes end within this time.
 const PROBE_TIME: Duration = Duration::from_secs(5);
 
 /// The circuit breaker of one upstream. Uses the wall clock, because time in a frozen execution environment counts
@@ -158,7 +158,7 @@ impl Breaker {
         matches!(*self.state(now), CircuitState::Open { until, .. } if now < until)
     }
 
-    /// Returns true if every call or, after an outage, every second some calls are admitted.
+    /// Returns true unless the circuit is open or half-open.
     fn admits_calls(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
@@ -218,7 +218,7 @@ impl Breaker {
             | CircuitState::Recovering(Recovery { failed_probes, .. }) => {
                 open(failed_probes.saturating_add(1))
             }
-            // A late answer of a call from before the opening.
+            // A late answer of a call from before the opening, or a last attempt that was admitted nevertheless.
             CircuitState::Open { until: earlier, failed_probes } => {
                 CircuitState::Open { until: until(0).max(earlier), failed_probes }
             }
@@ -234,6 +234,11 @@ pub(super) struct CircuitObserver<'c> {
 }
 
 impl CircuitObserver<'_> {
+    /// Admits a call to the upstream.
+    pub(super) fn admit(&self) -> Result<Permit, CallRefusal> {
+        self.breaker.admit(self.clock.now())
+    }
+
     /// Counts an answer as a success of the upstream.
     pub(super) fn succeeded(&self) {
         self.breaker.succeeded(self.clock.now());

@@ -1,12 +1,12 @@
-//! The claim of an event: the circuits of its upstreams, then one conditional write of the ledger.
+//! The claim of an event: the circuits of its upstreams, the rate limit of Genesys Cloud, then one conditional write of
+//! the ledger.
 
 use std::time::Duration;
 
-use super::backlog::CALLS_PER_REPLAY;
 use super::circuit_breaker::{CallRefusal, Permit};
 use super::decision::{Decision, Handling, MessageFacts, Rules};
 use super::invocation::InvocationContext;
-use super::receive_budget::ReceiveBudget;
+use super::receive_budget::is_soon_parked;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay};
 use crate::error::with_causes;
@@ -39,7 +39,7 @@ impl<P: Ports> Replay<P> {
 
     /// Returns the result of a record that a circuit breaker did not admit.
     pub(super) fn not_admitted(&self, message: &Message, refusal: &CallRefusal) -> RecordResult {
-        let (after, returns_soon) = match refusal {
+        let (after, is_brief) = match refusal {
             // The backoff, because every deferral costs a receive.
             CallRefusal::Open { after, .. } => {
                 ((*after).max(self.delay_by_receive_count(message)), false)
@@ -48,25 +48,31 @@ impl<P: Ports> Replay<P> {
         };
         let code = FailureCode::BreakerOpen;
         let result = RecordResult::from(Outcome::NotAttempted { after, code });
-        RecordResult { returns_soon, ..result.with_reason(refusal) }
+        RecordResult { is_brief, ..result.with_reason(refusal) }
     }
 
-    /// Returns true if the queue soon parks the message. An attempt must come first, also while a circuit is open.
-    pub(super) async fn is_last_attempt(&self, message: &Message) -> bool {
+    /// Returns true if the queue soon parks the message. An attempt must come first, although a circuit is open or the
+    /// rate limit of Genesys Cloud is reached.
+    pub(super) async fn is_soon_parked(&self, message: &Message) -> bool {
         let Some(queue_arn) = message.queue_arn.as_deref() else {
             return false;
         };
-        let most = self.queue_limits(queue_arn).await.max_receives;
-        most.is_some_and(|most| ReceiveBudget::new(message.receive_count, most).is_used_up())
+        let max_receives = self.queue_limits(queue_arn).await.max_receives;
+        max_receives.is_some_and(|max_receives| is_soon_parked(message.receive_count, max_receives))
     }
 
     /// Reserves the calls of one replay in the rate limit of Genesys Cloud, and waits for them. `Err` is the result if
     /// the wait would be too long. Nothing is reserved if the replay does without Genesys Cloud.
-    pub(super) async fn reserve_calls(&self, task: &RecordTask<'_>) -> Result<(), RecordResult> {
+    pub(super) async fn reserve_calls(
+        &self,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+    ) -> Result<(), RecordResult> {
         let Some(genesys) = self.needed_genesys(task) else {
             return Ok(());
         };
-        genesys.reserve(CALLS_PER_REPLAY).await.map_err(|after| {
+        let max_wait = ctx.time.max_delay(self.ledger_latency.checkpoint_margin());
+        genesys.reserve_replay(max_wait).await.map_err(|after| {
             let code = FailureCode::GenesysRateLimited;
             RecordResult::from(Outcome::NotAttempted { after, code })
                 .with_reason("locally throttled to stay within Genesys Cloud's rate limit")
@@ -132,8 +138,9 @@ impl<P: Ports> Replay<P> {
             Decision::Held { until } => {
                 let after = until.since(self.clock.now());
                 let code = FailureCode::HeldElsewhere;
-                RecordResult::from(Outcome::Deferred { after, code })
-                    .with_reason("another worker holds the event")
+                let held = RecordResult::from(Outcome::Deferred { after, code })
+                    .with_reason("another worker holds the event");
+                RecordResult { is_brief: true, ..held }
             }
             // The item has changed since it was read; the next receive compares again.
             Decision::BeginRound(_) | Decision::EarlierDelivery | Decision::Changed => {

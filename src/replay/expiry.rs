@@ -10,7 +10,6 @@ use tokio::time::timeout_at;
 use super::archiving::Rejection;
 use super::invocation::InvocationContext;
 use super::marking::Marker;
-use super::receive_budget::ReceiveBudget;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay, log};
 use crate::clock::Timestamp;
@@ -29,7 +28,9 @@ const LAST_DELAY: Duration = Duration::from_secs(300);
 /// The time left for a message in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
-    /// The visibility timeout may be at most this long. `at_least` is its minimum for a message that was not attempted.
+    /// The visibility timeout may be at most this long.
+    AtMost(Duration),
+    /// The visibility timeout also has a minimum, because the message was not attempted.
     Between { at_least: Duration, at_most: Duration },
     /// This receive is the last one.
     LastReceive(QueueAction),
@@ -56,35 +57,34 @@ impl std::fmt::Display for QueueAction {
 }
 
 impl<P: Ports> Replay<P> {
-    async fn left(&self, message: &Message) -> Left {
+    async fn left(&self, message: &Message, result: &RecordResult) -> Left {
         let Some(queue_arn) = message.queue_arn.as_deref() else {
             return Left::Unknown;
         };
         let limits = self.queue_limits(queue_arn).await;
-        // Without an archive, the parking queue is the place for events that are not replayed.
-        if self.archive.is_some()
-            && limits.max_receives.is_some_and(|most| message.receive_count >= most)
-        {
-            return Left::LastReceive(QueueAction::Park);
-        }
-        let Some(sent_at) = message.sent_at else {
-            return Left::Unknown;
-        };
         let now = self.clock.now();
-        let expires = sent_at.plus(limits.retention);
-        if expires <= now {
-            // SQS would have deleted such a message, so this time of sending is not its own.
-            return Left::Unknown;
-        }
-        match expires.since(now).checked_sub(EXPIRY_MARGIN) {
-            Some(left) if !left.is_zero() => {
-                let budget = |most| ReceiveBudget::new(message.receive_count, most);
-                let budget = limits.max_receives.map(budget);
-                let unit = self.random.unit();
-                let min_delay = budget.map(|it| it.min_delay(left, limits.retention, unit));
-                Left::Between { at_least: min_delay.unwrap_or_default().min(left), at_most: left }
+        let expires = message.sent_at.map(|sent_at| sent_at.plus(limits.retention));
+        // SQS would have deleted a message that is older, so such a time of sending is not its own.
+        let expires = expires.filter(|expires| now < *expires);
+        let left = expires.map(|expires| expires.since(now).saturating_sub(EXPIRY_MARGIN));
+        match (left, expires) {
+            (Some(left), Some(expires)) if left.is_zero() => {
+                Left::LastReceive(QueueAction::Delete(expires))
             }
-            Some(_) | None => Left::LastReceive(QueueAction::Delete(expires)),
+            // Without an archive, the parking queue is the place for events that are not replayed.
+            _ if self.archive.is_some()
+                && limits.max_receives.is_some_and(|most| message.receive_count >= most) =>
+            {
+                Left::LastReceive(QueueAction::Park)
+            }
+            (Some(left), _) if result.is_events_fault() => Left::AtMost(left),
+            (Some(left), _) => {
+                let budget = self.policy.receive_budget(message.receive_count, limits.max_receives);
+                let (is_brief, unit) = (result.is_brief, self.random.unit());
+                let at_least = budget.min_delay(left, limits.retention, is_brief, unit);
+                Left::Between { at_least: at_least.min(left), at_most: left }
+            }
+            (None, _) => Left::Unknown,
         }
     }
 
@@ -101,29 +101,16 @@ impl<P: Ports> Replay<P> {
         let Some(after) = result.outcome.retry_delay() else {
             return result;
         };
-        match self.in_time(ctx, self.left(message)).await {
+        match self.in_time(ctx, self.left(message, &result)).await {
             None | Some(Left::Unknown) => result,
+            Some(Left::AtMost(left)) => result.within(after.min(left)),
             Some(Left::Between { at_least, at_most }) => {
-                let is_lengthened = !result.returns_soon && !result.is_events_fault();
-                let at_least = if is_lengthened { at_least } else { Duration::ZERO };
                 result.within(after.clamp(at_least, at_most))
             }
             Some(Left::LastReceive(action)) => {
                 let archiving = self.archive_expiring(message, ctx, task, action, &result);
                 let archived = self.in_time(ctx, archiving).await.flatten();
-                archived.unwrap_or_else(|| match action {
-                    // The parking queue keeps the message.
-                    QueueAction::Park => result,
-                    QueueAction::Delete(expires) => {
-                        tracing::error!(
-                            message_id = %message.id,
-                            expires_at = %expires,
-                            failure_code = result.code().map(FailureCode::as_str),
-                            "message expires and is not archived"
-                        );
-                        RecordResult { expiring: true, ..result.within(after.min(LAST_DELAY)) }
-                    }
-                })
+                archived.unwrap_or_else(|| not_archived(message, action, after, result))
             }
         }
     }
@@ -162,12 +149,13 @@ impl<P: Ports> Replay<P> {
                 // If Genesys Cloud has failed, its mark would use up the time for the archive.
                 let fails = [
                     FailureCode::OutOfTime,
+                    FailureCode::BreakerOpen,
                     FailureCode::GenesysUnavailable,
                     FailureCode::GenesysRateLimited,
                     FailureCode::GenesysCredentials,
                 ];
                 let has_time = result.code().is_none_or(|code| !fails.contains(&code));
-                self.archive_expiring_event(task, ctx, reason, has_time).await?
+                self.archive_expiring_event(task, ctx, action, reason, has_time).await?
             }
         };
         (!archived.outcome.returns_to_queue()).then(|| RecordResult {
@@ -181,6 +169,7 @@ impl<P: Ports> Replay<P> {
         &self,
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
+        action: QueueAction,
         reason: Rejection<'_>,
         has_time: bool,
     ) -> Option<RecordResult> {
@@ -196,19 +185,23 @@ impl<P: Ports> Replay<P> {
             }
             Ok(Claim::Acquired(lease)) => lease,
             Ok(Claim::AlreadyDone) => return Some(Outcome::Duplicate.into()),
-            // The item cannot be changed now. Archive the message anyway, because SQS deletes it before the next
-            // receive.
+            // The item cannot be changed now.
             Ok(
                 Claim::PreviouslyRejected(_)
                 | Claim::HeldUntil(_)
                 | Claim::Delayed { .. }
                 | Claim::Delivered(_),
             )
-            | Err(_) => {
-                let first_seen = task.message.sent_at.unwrap_or_else(|| self.clock.now());
-                let entry = self.entry(task, reason, 0, first_seen);
-                return Some(self.archive_or_return(&entry).await);
-            }
+            | Err(_) => match action {
+                // The parking queue keeps the message.
+                QueueAction::Park => return None,
+                // Archive the message anyway, because SQS deletes it before the next receive.
+                QueueAction::Delete(_) => {
+                    let first_seen = task.message.sent_at.unwrap_or_else(|| self.clock.now());
+                    let entry = self.entry(task, reason, 0, first_seen);
+                    return Some(self.archive_or_return(&entry).await);
+                }
+            },
         };
         if lease.is_in_first_round()
             && let Ok(Some(ended)) = self.former_end(task, &lease).await
@@ -241,5 +234,29 @@ impl<P: Ports> Replay<P> {
             warning_code: Some(code),
             ..Outcome::Replayed.into()
         })
+    }
+}
+
+/// Returns the result of a message that could not be archived at its last receive.
+fn not_archived(
+    message: &Message,
+    action: QueueAction,
+    after: Duration,
+    result: RecordResult,
+) -> RecordResult {
+    // Soon, because waiting gains nothing.
+    let after = after.min(LAST_DELAY);
+    match action {
+        // The parking queue keeps the message.
+        QueueAction::Park => result.within(after),
+        QueueAction::Delete(expires) => {
+            tracing::error!(
+                message_id = %message.id,
+                expires_at = %expires,
+                failure_code = result.code().map(FailureCode::as_str),
+                "message expires and is not archived"
+            );
+            RecordResult { expiring: true, ..result.within(after) }
+        }
     }
 }

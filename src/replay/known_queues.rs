@@ -77,12 +77,12 @@ impl<P: Ports> Replay<P> {
                 Ok(limits) => Read { value: limits, read_again: None },
                 Err(reason) => {
                     tracing::warn!(queue_arn, reason, "queue attributes not read");
-                    Read { value: unread(), read_again: Some(self.read_again()) }
+                    Read { value: self.unread(), read_again: Some(self.read_again()) }
                 }
             }
         };
         let limits = self.known_queues.limits.get(queue_arn, || self.clock.now(), read).await;
-        limits.unwrap_or_else(unread)
+        limits.unwrap_or_else(|| self.unread())
     }
 
     /// Reads a queue's depth, at most once a minute. Returns `None` if the queue cannot be read.
@@ -106,6 +106,12 @@ impl<P: Ports> Replay<P> {
         self.known_queues.depths.get(queue_arn, || self.clock.now(), read).await.flatten()
     }
 
+    /// Returns the limits that are assumed for a queue that cannot be read.
+    const fn unread(&self) -> QueueLimits {
+        let max_receives = Some(self.policy.assumed_max_receives());
+        QueueLimits { retention: MAX_RETENTION, max_receives, parking_arn: None }
+    }
+
     fn read_again(&self) -> Timestamp {
         self.clock.now().plus(READ_AGAIN_AFTER)
     }
@@ -121,9 +127,4 @@ impl QueueDepth {
     pub(super) const fn is_near_limit(self) -> bool {
         self.in_flight >= IN_FLIGHT_NEAR_LIMIT
     }
-}
-
-/// Returns the limits that are assumed for a queue that cannot be read.
-const fn unread() -> QueueLimits {
-    QueueLimits { retention: MAX_RETENTION, max_receives: None, parking_arn: None }
 }

@@ -1,6 +1,7 @@
 //! Marking of interactions, as the setting `RETRY_STATE` requires.
 
-use super::backlog::CALLS_PER_REPLAY;
+use std::time::Duration;
+
 use super::circuit_breaker::CircuitObserver;
 use super::invocation::InvocationContext;
 use super::result::SkippedMark;
@@ -142,11 +143,11 @@ impl<G: Genesys> RetryState<G> {
             (Self::Required(genesys), Some(interaction)) => {
                 observe(observer, genesys.fetch(interaction).await).map(fetched)
             }
-            (Self::BestEffort(_), Some(_)) if observer.is_open() => {
-                Ok(Marker::Skipped(circuit_open_mark()))
-            }
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let reserved = genesys.reserve(CALLS_PER_REPLAY).await;
+                let Ok(_permit) = observer.admit() else {
+                    return Ok(Marker::Skipped(circuit_open_mark()));
+                };
+                let reserved = genesys.reserve_replay(Duration::MAX).await;
                 let answer = match reserved {
                     Ok(()) => observe(observer, genesys.fetch(interaction).await),
                     Err(after) => {

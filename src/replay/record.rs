@@ -32,15 +32,16 @@ impl<P: Ports> Replay<P> {
         let _permits = match self.admit(task) {
             Ok(permits) => permits,
             Err(refusal) => {
-                let is_last_attempt = self.is_last_attempt(task.message);
-                if !self.step(ctx, unclaimed, is_last_attempt).await? {
+                if !self.step(ctx, unclaimed, self.is_soon_parked(task.message)).await? {
                     return Ok(self.not_admitted(task.message, &refusal));
                 }
                 Vec::new()
             }
         };
-        if let Err(result) = self.step(ctx, unclaimed, self.reserve_calls(task)).await? {
-            return Ok(result);
+        if let Err(limited) = self.step(ctx, unclaimed, self.reserve_calls(task, ctx)).await?
+            && !self.step(ctx, unclaimed, self.is_soon_parked(task.message)).await?
+        {
+            return Ok(limited);
         }
         let claiming = self.claim_event(task, ctx);
         let (lease, handling) = match self.step(ctx, unclaimed, claiming).await? {

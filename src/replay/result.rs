@@ -130,8 +130,8 @@ pub struct RecordResult {
     pub archived_as: Option<String>,
     /// True if SQS is about to delete the message and the message could not be archived.
     pub expiring: bool,
-    /// True if the cause of a deferral ends within seconds.
-    pub(super) returns_soon: bool,
+    /// True if the cause of a deferral usually ends within seconds.
+    pub(super) is_brief: bool,
 }
 
 impl From<Outcome> for RecordResult {
@@ -145,7 +145,7 @@ impl From<Outcome> for RecordResult {
             possible_duplicate: false,
             archived_as: None,
             expiring: false,
-            returns_soon: false,
+            is_brief: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::decision::Rules;
-use super::receive_budget::ReceiveBudget;
+use super::receive_budget::{PARKING_MARGIN, ReceiveBudget};
 use crate::backoff::Backoff;
 use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode};
@@ -226,10 +226,22 @@ impl Policy {
         receive_count: u32,
         max_receives: Option<u32>,
     ) -> bool {
-        let last = self.limits.max_receives;
-        let is_before_parking =
-            max_receives.is_some_and(|most| ReceiveBudget::new(receive_count, most).is_used_up());
-        retried_for >= self.limits.retry_for || receive_count >= last || is_before_parking
+        retried_for >= self.limits.retry_for
+            || self.receive_budget(receive_count, max_receives).is_used_up()
+    }
+
+    /// Returns the receives that are left before an attempt is the last one.
+    pub(super) fn receive_budget(
+        &self,
+        receive_count: u32,
+        max_receives: Option<u32>,
+    ) -> ReceiveBudget {
+        ReceiveBudget::new(receive_count, self.limits.max_receives, max_receives)
+    }
+
+    /// Returns the `maxReceiveCount` that is assumed for a queue that cannot be read: the template's.
+    pub(super) const fn assumed_max_receives(&self) -> u32 {
+        self.limits.max_receives.saturating_add(PARKING_MARGIN)
     }
 
     /// Returns the delay before a round, counted from 1: `150 · base · 4^(round−1)`, at most 12 h. A target that

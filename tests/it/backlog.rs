@@ -88,8 +88,8 @@ async fn rate_limited_messages_are_spread_over_the_backlog() -> TestResult {
     let messages = (0..100).map(|number| received(&function, number, HOUR, 1));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     let handled = function.messages(&messages, ms(30_000)).await;
-    // 3,000 messages with three calls each, at 90 % of 300 calls a minute.
-    let (soonest, latest) = (Duration::from_secs(40), Duration::from_secs(2_000));
+    // 3,000 messages with three calls each, at 90 % of 300 calls a minute, from the delay of the limit on.
+    let (soonest, latest) = (Duration::from_secs(40), Duration::from_secs(2_040));
     let delays = delays(&handled);
     assert_eq!(delays.len(), 100);
     assert!(delays.iter().all(|it| (soonest..=latest).contains(it)), "{delays:?}");
@@ -107,7 +107,7 @@ async fn rate_limited_messages_are_spread_over_the_backlog() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rate_limited_message_waits_shortly_without_a_backlog() -> TestResult {
+async fn rate_limited_message_waits_briefly_without_a_backlog() -> TestResult {
     let function = function(203)?;
     let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
     genesys.throttle_for(Some(Duration::from_secs(40)));
@@ -162,12 +162,24 @@ async fn message_is_attempted_before_it_is_parked_with_an_open_circuit() -> Test
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_is_archived_instead_of_parked() -> TestResult {
-    let mut function = function(20)?;
+async fn message_is_attempted_before_it_is_parked_at_the_rate_limit() -> TestResult {
+    let function = function(20)?;
     let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
     genesys.throttle_for(Some(Duration::from_secs(40)));
+    let handled = handle(&function, received(&function, 0, HOUR, 16)?).await?;
+    assert_eq!(handled.result.code(), Some(FailureCode::GenesysRateLimited));
+    let handled = handle(&function, received(&function, 0, HOUR, 17)?).await?;
+    assert_eq!(handled.result.outcome, Outcome::Replayed);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_is_archived_instead_of_parked() -> TestResult {
+    let mut function = function(20)?;
+    // Too late to start.
+    let time = ms(900);
     let last = received(&function, 0, HOUR, 20)?;
-    let handled = handle(&function, last.clone()).await?;
+    let handled = function.messages(&[last], time).await.pop().ok_or("no outcome")?;
     let code = FailureCode::Exhausted;
     assert_eq!(handled.result.outcome, Outcome::Archived { code });
     let reason = handled.result.reason.unwrap_or_default();
@@ -175,8 +187,23 @@ async fn message_is_archived_instead_of_parked() -> TestResult {
     assert_eq!(function.item(0), Some((Status::Archived, false)));
 
     function.0.archive = None;
-    let handled = handle(&function, received(&function, 1, HOUR, 20)?).await?;
+    let last = received(&function, 1, HOUR, 20)?;
+    let handled = function.messages(&[last], time).await.pop().ok_or("no outcome")?;
     assert!(matches!(handled.result.outcome, Outcome::NotAttempted { .. }));
     assert!(!handled.result.expiring, "the parking queue keeps it");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_queue_counts_as_the_queue_of_the_template() -> TestResult {
+    let function = InMemoryFunction::new()?.target_with(Arc::new(Unavailable));
+    function.batch(10, ms(30_000)).await?;
+    // InMemoryFunction has MAX_RECEIVES 10.
+    let handled = handle(&function, received(&function, 20, HOUR, 9)?).await?;
+    assert_eq!(handled.result.code(), Some(FailureCode::BreakerOpen));
+    let delay = handled.result.outcome.retry_delay().unwrap_or_default();
+    assert!(delay > 11 * HOUR, "{delay:?}");
+    let handled = handle(&function, received(&function, 20, HOUR, 10)?).await?;
+    assert_eq!(handled.result.attempt, Some(1), "attempted before it is parked");
     Ok(())
 }

@@ -39,15 +39,17 @@ async fn fill(harness: &ReplayHarness, queue_arn: &str, events: usize) -> TestRe
 
 /// Receives and handles batches until the target has every event.
 async fn environment(
+    (number, function): (usize, &ReplayFunction),
     harness: &ReplayHarness,
-    function: &ReplayFunction,
     queue_arn: &str,
     events: usize,
     receives: &Receives,
 ) -> TestResult {
     let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
     let url = harness.aws.queue_url(queue_arn).await?;
+    let mut batches = 0;
     while harness.deliveries() < events {
+        batches += 1;
         let received = harness.aws.receive(queue_arn, 360).await?;
         let mut messages = Vec::new();
         for it in &received {
@@ -65,7 +67,7 @@ async fn environment(
             continue;
         }
         let invocation = Invocation {
-            request_id: format!("{queue_arn}-{:?}", messages.first().map(|it| &it.id)),
+            request_id: format!("{number}-{batches}"),
             function_arn: String::new(),
             deadline: SystemClock.now().plus(FUNCTION_TIMEOUT),
         };
@@ -94,7 +96,8 @@ async fn rate_limit_is_shared_by_five_environments() -> TestResult {
     let functions = functions.collect::<Result<Vec<_>, _>>()?;
     let receives = Receives::default();
     let begun = Instant::now();
-    let drains = functions.iter().map(|it| environment(&harness, it, &queue, events, &receives));
+    let drains =
+        functions.iter().enumerate().map(|it| environment(it, &harness, &queue, events, &receives));
     try_join_all(drains).await?;
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
 

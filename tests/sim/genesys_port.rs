@@ -40,8 +40,8 @@ impl WatchedGenesys {
 }
 
 impl Genesys for WatchedGenesys {
-    async fn reserve(&self, calls: u32) -> Result<(), Duration> {
-        self.inner.reserve(calls).await
+    async fn reserve_replay(&self, max_wait: Duration) -> Result<(), Duration> {
+        self.inner.reserve_replay(max_wait).await
     }
 
     fn calls_per_minute(&self) -> u32 {

@@ -1,4 +1,4 @@
-//! The visibility timeouts of SQS messages.
+//! The visibility timeouts of SQS messages, and the limits and depths of queues.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use genesys_replay::clock::Clock;
 use genesys_replay::dead_letter::InteractionRef;
-use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark};
+use genesys_replay::genesys::{
+    ApiForm, CALLS_PER_REPLAY, Call, Genesys, GenesysError, Interaction, RetryMark,
+};
 use genesys_replay::meter::UpstreamCounters;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
@@ -151,8 +153,9 @@ impl GenesysClient {
 }
 
 impl Genesys for GenesysClient {
-    async fn reserve(&self, calls: u32) -> Result<(), Duration> {
-        let delay = self.rate_limiter.reserve(calls, self.clock.now(), self.max_wait);
+    async fn reserve_replay(&self, max_wait: Duration) -> Result<(), Duration> {
+        let max_wait = max_wait.min(self.max_wait);
+        let delay = self.rate_limiter.reserve(CALLS_PER_REPLAY, self.clock.now(), max_wait);
         self.wait(delay).await
     }
 

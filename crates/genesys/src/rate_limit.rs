@@ -7,12 +7,12 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::retry_after::MAX_RETRY_AFTER;
 use reqwest::header::HeaderMap;
 
-/// The limiter spreads calls out once at most one in this many of a window's calls is left. Until then, calls of
-/// several environments may be under way at the same time.
-const RESERVED_SHARE: u64 = 5;
+/// The part of the limit up to which replays begin without a delay, in percent. Then they are spread over the rest of the
+/// window, because the replays that have begun in several environments need many of the calls that are left.
+const UNDELAYED_PERCENT: u64 = 50;
 
-/// One in this many of a window's calls is kept for replays that have begun, also in other environments.
-const STARTED_SHARE: u64 = 20;
+/// The part of the limit that is kept for replays that have begun, also in other environments, in percent.
+const KEPT_PERCENT: u64 = 5;
 
 /// Genesys Cloud's usual limit per token, until an answer names another one.
 const USUAL_CALLS_PER_MINUTE: u64 = 300;
@@ -30,7 +30,9 @@ struct RateLimits {
     free_at: Timestamp,
     /// The minimum time between two reserved calls.
     interval: Duration,
-    /// The end of the limit's window. The interval ends with the window.
+    /// The number of calls that may be reserved.
+    free_calls: u64,
+    /// The end of the limit's window. `interval` and `free_calls` end with the window.
     window_ends: Timestamp,
     /// The number of calls allowed in a window.
     allowed: u64,
@@ -43,6 +45,7 @@ impl Default for RateLimits {
             blocked_until: past,
             free_at: past,
             interval: Duration::ZERO,
+            free_calls: 0,
             window_ends: past,
             allowed: USUAL_CALLS_PER_MINUTE,
         }
@@ -93,15 +96,19 @@ impl RateLimiter {
         max_wait: Duration,
     ) -> Result<Duration, Duration> {
         let mut state = self.state();
-        if now >= state.window_ends {
-            state.interval = Duration::ZERO;
-        }
-        let start = now.max(state.free_at).max(state.blocked_until);
+        let is_known = now < state.window_ends;
+        let is_used_up = is_known && state.free_calls < calls.into();
+        let free_at = if is_used_up { state.window_ends } else { state.free_at };
+        let start = now.max(free_at).max(state.blocked_until);
         let wait = start.since(now);
         if wait > max_wait {
             return Err(wait);
         }
-        state.free_at = start.plus(state.interval.saturating_mul(calls));
+        if is_known {
+            state.free_calls = state.free_calls.saturating_sub(calls.into());
+            let next = start.plus(state.interval.saturating_mul(calls));
+            state.free_at = next.min(state.window_ends);
+        }
         Ok(wait)
     }
 
@@ -145,18 +152,16 @@ impl RateLimiter {
         state.window_ends = now.plus(reading.reset);
         state.allowed = reading.allowed;
         let left = reading.allowed.saturating_sub(reading.count);
-        let left_to_start = left.saturating_sub(reading.allowed / STARTED_SHARE);
+        state.free_calls = left.saturating_sub(reading.allowed.saturating_mul(KEPT_PERCENT) / 100);
         if left == 0 {
             state.blocked_until = state.blocked_until.max(state.window_ends);
         }
-        if left_to_start == 0 {
-            state.free_at = state.free_at.max(state.window_ends);
-        } else if left.saturating_mul(RESERVED_SHARE) > reading.allowed {
-            state.interval = Duration::ZERO;
-        } else {
-            let left = u32::try_from(left_to_start).unwrap_or(u32::MAX);
-            state.interval = reading.reset / left;
-        }
+        let is_undelayed =
+            reading.count.saturating_mul(100) < reading.allowed.saturating_mul(UNDELAYED_PERCENT);
+        state.interval = match u32::try_from(state.free_calls) {
+            Ok(free_calls) if !is_undelayed && free_calls > 0 => reading.reset / free_calls,
+            Ok(_) | Err(_) => Duration::ZERO,
+        };
     }
 
     /// Updates the limiter after the limit was reached.
@@ -190,13 +195,13 @@ mod tests {
     #[test]
     fn rate_limiter_adds_no_delay_far_from_the_limit() {
         assert_eq!(waits(&RateLimiter::default(), START), [Ok(0), Ok(0), Ok(0)]);
-        assert_eq!(waits(&observed(239, 30), START), [Ok(0), Ok(0), Ok(0)]);
+        assert_eq!(waits(&observed(149, 30), START), [Ok(0), Ok(0), Ok(0)]);
     }
 
     #[test]
-    fn rate_limiter_spreads_calls_near_the_limit() {
+    fn rate_limiter_spreads_calls_from_half_of_the_limit_on() {
         assert_eq!(waits(&observed(240, 45), START), [Ok(0), Ok(1_000), Ok(2_000)]);
-        assert_eq!(waits(&observed(280, 5), START), [Ok(0), Ok(1_000), Ok(2_000)]);
+        assert_eq!(waits(&observed(282, 3), START), [Ok(0), Ok(1_000), Ok(2_000)]);
         assert_eq!(waits(&observed(284, 10), START), [Ok(0), Err(10_000), Err(10_000)]);
     }
 
@@ -206,6 +211,16 @@ mod tests {
         let reserve = || limiter.reserve(3, START, MAX_WAIT);
         assert_eq!([reserve(), reserve()], [Ok(Duration::ZERO), Err(Duration::from_secs(3))]);
         assert_eq!(limiter.delay_of_reserved(START, MAX_WAIT), Ok(Duration::ZERO));
+        let too_few = observed(283, 10);
+        assert_eq!(too_few.reserve(3, START, MAX_WAIT), Err(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn rate_limiter_does_not_block_beyond_the_window() {
+        let limiter = observed(282, 45);
+        assert_eq!(limiter.reserve(3, START, MAX_WAIT), Ok(Duration::ZERO));
+        let next_window = START.plus(Duration::from_secs(45));
+        assert_eq!(limiter.reserve(3, next_window, MAX_WAIT), Ok(Duration::ZERO));
     }
 
     #[test]

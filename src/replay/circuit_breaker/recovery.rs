@@ -19,7 +19,7 @@ pub(super) struct Recovery {
     since: Timestamp,
     /// The failures in a row.
     pub(super) failures: u32,
-    /// The failed probes before the recovery. If the upstream fails again, the open time goes on to double.
+    /// The failed probes before the recovery. If the upstream fails again, the open time doubles once more.
     pub(super) failed_probes: u32,
     /// The second of the recovery to which `admitted` belongs.
     second: u64,

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::clock::{Clock, Random, Timestamp};
 use genesys_replay::dead_letter::InteractionRef;
-use genesys_replay::genesys::{Call, Genesys, GenesysError, Interaction, RetryMark};
+use genesys_replay::genesys::{
+    CALLS_PER_REPLAY, Call, Genesys, GenesysError, Interaction, RetryMark,
+};
 use genesys_replay_genesys::{RateLimitHeaders, RateLimiter};
 use tokio::time::sleep;
 
@@ -25,6 +27,7 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 pub(crate) struct GenesysServer {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     started: Timestamp,
 }
 
@@ -37,8 +40,8 @@ struct State {
 }
 
 impl GenesysServer {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Arc::default(), started: clock.now(), clock }
+    pub(crate) fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self { state: Arc::default(), started: clock.now(), clock, random }
     }
 
     /// Returns the number of calls, and the number of those that the rate limit refused.
@@ -82,7 +85,8 @@ impl GenesysClient {
     async fn call(&self, call: Call) -> Result<(), GenesysError> {
         let delay = self.rate_limiter.delay_of_reserved(self.server.clock.now(), MAX_WAIT);
         sleep(delay.map_err(|after| GenesysError::LocallyRateLimited { call, after })?).await;
-        sleep(UPSTREAM_LATENCY / 2).await;
+        // Not always the same, because otherwise the environments would call in step.
+        sleep(UPSTREAM_LATENCY.mul_f64(self.server.random.unit())).await;
         let (headers, after) = self.server.answer();
         sleep(UPSTREAM_LATENCY / 2).await;
         self.rate_limiter.observe(Some(headers), after, self.server.clock.now());
@@ -94,8 +98,9 @@ impl GenesysClient {
 }
 
 impl Genesys for GenesysClient {
-    async fn reserve(&self, calls: u32) -> Result<(), Duration> {
-        sleep(self.rate_limiter.reserve(calls, self.server.clock.now(), MAX_WAIT)?).await;
+    async fn reserve_replay(&self, max_wait: Duration) -> Result<(), Duration> {
+        let (now, max_wait) = (self.server.clock.now(), max_wait.min(MAX_WAIT));
+        sleep(self.rate_limiter.reserve(CALLS_PER_REPLAY, now, max_wait)?).await;
         Ok(())
     }
 

@@ -76,6 +76,12 @@ impl fmt::Display for Percentiles {
     }
 }
 
+/// The maximum of billed milliseconds of a batch that finds the circuit open.
+const MAX_OPEN_CIRCUIT_MS: u32 = 25;
+
+/// The maximum share of calls that the rate limit of Genesys Cloud may refuse, in percent.
+const MAX_REFUSED_PERCENT: usize = 5;
+
 impl Report {
     pub(crate) fn new(
         scenario: Scenario,
@@ -105,7 +111,8 @@ impl Report {
         }
     }
 
-    /// Returns the broken promises: messages that were parked, rejected, delivered twice or not at all.
+    /// Returns the broken promises: messages that were parked, rejected, delivered twice or not at all, batches that cost
+    /// too much with an open circuit, and too many refused calls.
     #[must_use]
     pub fn broken_promises(&self) -> Vec<String> {
         let counts = [
@@ -114,8 +121,20 @@ impl Report {
             ("parked", self.parked),
             ("rejected", self.rejected),
         ];
-        let broken = counts.into_iter().filter(|(_, count)| *count > 0);
-        broken.map(|(name, count)| format!("{count} {name}")).collect()
+        let mut broken: Vec<String> = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        if self.open_circuit_ms.max > MAX_OPEN_CIRCUIT_MS {
+            let max = self.open_circuit_ms.max;
+            broken.push(format!("{max} ms billed for a batch with an open circuit"));
+        }
+        if self.genesys_refused * 100 > self.genesys_calls * MAX_REFUSED_PERCENT {
+            let (refused, calls) = (self.genesys_refused, self.genesys_calls);
+            broken.push(format!("{refused} of {calls} Genesys calls refused"));
+        }
+        broken
     }
 }
 

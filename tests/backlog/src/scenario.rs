@@ -23,12 +23,12 @@ const LEDGER_RETENTION: Duration = Duration::from_secs(15 * 24 * 3_600);
 /// A backlog and its circumstances.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// The number of dead letters in the queue at the begin.
+    /// The number of dead letters in the queue at first.
     pub messages: usize,
     /// True if the events have interactions: each replay then needs three calls to Genesys Cloud, which allows 300 a
     /// minute.
     pub has_interactions: bool,
-    /// The time for which the target is down, from the begin on.
+    /// The time for which the target is down, from the first second on.
     pub outage: Duration,
     /// The deliveries that the target accepts in a minute; `None` without a limit.
     pub target_per_minute: Option<usize>,
@@ -69,7 +69,7 @@ async fn drain(scenario: Scenario, target_url: Url) -> Report {
         random: Arc::new(SeededRandom::new(1)),
         target_url,
     };
-    let genesys = GenesysServer::new(clock);
+    let genesys = GenesysServer::new(clock, Arc::clone(&services.random));
     let billing: Arc<Mutex<Billing>> = Arc::default();
     let end = Instant::now() + RETENTION;
     let environments = FuturesUnordered::new();

@@ -7,7 +7,7 @@ use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::clock::{Clock, Random, Timestamp};
 use tokio::time::{Instant, sleep};
 
-/// The begin of every run.
+/// The time at which every run begins.
 const BEGIN: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 
 /// The latency of one call to the ledger, the archive or the queue.

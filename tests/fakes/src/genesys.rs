@@ -111,7 +111,7 @@ impl State {
 }
 
 impl Genesys for MemoryGenesys {
-    async fn reserve(&self, _: u32) -> Result<(), Duration> {
+    async fn reserve_replay(&self, _: Duration) -> Result<(), Duration> {
         lock(&self.state).throttled_for.map_or(Ok(()), Err)
     }
 
