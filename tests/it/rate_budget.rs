@@ -50,9 +50,9 @@ async fn environment(
     let mut batches = 0;
     while harness.deliveries() < events {
         batches += 1;
-        let received = harness.aws.receive(queue_arn, 360).await?;
+        let batch = harness.aws.receive(queue_arn, 360).await?;
         let mut messages = Vec::new();
-        for it in &received {
+        for it in &batch {
             let id = it.message_id.as_deref().unwrap_or_default();
             *receives.borrow_mut().entry(id.to_owned()).or_default() += 1;
             let body = it.body.clone().unwrap_or_default();
