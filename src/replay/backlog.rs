@@ -9,10 +9,6 @@ use crate::genesys::{CALLS_PER_REPLAY, Genesys};
 use crate::message::Message;
 use crate::queue::{MAX_VISIBILITY_TIMEOUT, QueueDepth};
 
-/// The part of the rate limit that the deferred messages of a backlog use, in percent. The rest is for new messages and
-/// for messages that return at the same time by chance.
-const BACKLOG_SHARE_PERCENT: u64 = 90;
-
 /// The maximum deferral for an open circuit while the messages in flight are near SQS's limit.
 const MAX_DELAY_NEAR_LIMIT: Duration = Duration::from_secs(15 * 60);
 
@@ -56,8 +52,7 @@ impl<P: Ports> Replay<P> {
 /// Returns the time that the replays of all messages in the queue need at this rate.
 fn time_for(depth: QueueDepth, calls_per_minute: u32) -> Duration {
     let calls = depth.messages().saturating_mul(CALLS_PER_REPLAY.into());
-    let calls_per_hour = u64::from(calls_per_minute.max(1)) * 60 * BACKLOG_SHARE_PERCENT / 100;
-    Duration::from_secs(calls.saturating_mul(3_600) / calls_per_hour.max(1))
+    Duration::from_secs(calls.saturating_mul(60) / u64::from(calls_per_minute.max(1)))
 }
 
 #[cfg(test)]
@@ -65,9 +60,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backlog_of_50_000_returns_over_nine_hours_at_100_a_minute() {
+    fn backlog_of_50_000_returns_over_eight_hours_at_100_a_minute() {
         let depth = QueueDepth { visible: 20_000, in_flight: 30_000 };
-        assert_eq!(time_for(depth, 300), Duration::from_secs(33_333));
+        assert_eq!(time_for(depth, 300), Duration::from_secs(30_000));
         assert_eq!(time_for(QueueDepth { visible: 1, in_flight: 0 }, 300), Duration::ZERO);
         let all = QueueDepth { visible: u64::MAX, in_flight: 1 };
         assert!(time_for(all, 0) > MAX_VISIBILITY_TIMEOUT);

@@ -88,8 +88,8 @@ async fn rate_limited_messages_are_spread_over_the_backlog() -> TestResult {
     let messages = (0..100).map(|number| received(&function, number, HOUR, 1));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     let handled = function.messages(&messages, ms(30_000)).await;
-    // 3,000 messages with three calls each, at 90 % of 300 calls a minute, from the delay of the limit on.
-    let (soonest, latest) = (Duration::from_secs(40), Duration::from_secs(2_040));
+    // 3,000 messages with three calls each, at 300 calls a minute, from the delay of the limit on.
+    let (soonest, latest) = (Duration::from_secs(40), Duration::from_secs(1_840));
     let delays = delays(&handled);
     assert_eq!(delays.len(), 100);
     assert!(delays.iter().all(|it| (soonest..=latest).contains(it)), "{delays:?}");
