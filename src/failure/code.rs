@@ -118,6 +118,45 @@ codes! {
     }
 }
 
+impl FailureCode {
+    /// Returns true if the cause of a deferral is on our side: the deadline, another worker, the ledger, the archive, our
+    /// credentials, or a bug. Such a cause rejects an event only at the last receive of its message.
+    #[must_use]
+    pub const fn is_about_us(self) -> bool {
+        match self {
+            Self::OutOfTime
+            | Self::HeldElsewhere
+            | Self::LedgerUnavailable
+            | Self::ArchiveUnavailable
+            | Self::GenesysCredentials
+            | Self::BreakerOpen
+            | Self::GroupStopped
+            | Self::Internal => true,
+            Self::NotAnEvent
+            | Self::NoPayload
+            | Self::OwnEcho
+            | Self::PayloadMalformed
+            | Self::PayloadTruncated
+            | Self::PayloadOffloaded
+            | Self::Stale
+            | Self::InteractionNotFound
+            | Self::TargetUnsupported
+            | Self::TargetNotAllowed
+            | Self::TargetRefused
+            | Self::TargetMisconfigured
+            | Self::TargetCredentials
+            | Self::TargetRateLimited
+            | Self::TargetUnavailable
+            | Self::FailedAfterAcceptance
+            | Self::GenesysRefused
+            | Self::GenesysRateLimited
+            | Self::GenesysUnavailable
+            | Self::RetryStateNotWritten
+            | Self::Exhausted => false,
+        }
+    }
+}
+
 codes! {
     /// The reason why ingest rejected a request: in its answers and in logs. Part of the interface: codes are
     /// added, never renamed.

@@ -208,6 +208,10 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         result: RecordResult,
     ) -> RecordResult {
+        if result.outcome.retry_delay().is_none() {
+            return result;
+        }
+        // On the heap, because few records return to the queue.
         let result = Box::pin(self.with_backlog(message, ctx, result)).await;
         Box::pin(self.before_expiry(message, ctx, group.job.task(), result)).await
     }

@@ -184,15 +184,7 @@ impl RecordResult {
     pub(super) fn is_events_fault(&self) -> bool {
         match self.outcome {
             Outcome::NotAttempted { .. } => false,
-            Outcome::Deferred { code, .. } => !matches!(
-                code,
-                FailureCode::OutOfTime
-                    | FailureCode::HeldElsewhere
-                    | FailureCode::LedgerUnavailable
-                    | FailureCode::ArchiveUnavailable
-                    | FailureCode::GenesysCredentials
-                    | FailureCode::Internal
-            ),
+            Outcome::Deferred { code, .. } => !code.is_about_us(),
             Outcome::Replayed
             | Outcome::Duplicate
             | Outcome::Archived { .. }
