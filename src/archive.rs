@@ -6,6 +6,7 @@ mod document;
 use std::error::Error as StdError;
 use std::future::Future;
 
+use genesys_replay_version::PROGRAM;
 use serde_json::json;
 
 use crate::clock::Timestamp;
@@ -89,6 +90,7 @@ impl Entry<'_> {
             "receive_count": self.message.receive_count,
             "first_seen_at": self.first_seen.to_string(),
             "archived_at": self.now.to_string(),
+            "written_by": PROGRAM,
             "attributes": stored_attributes(self.message),
             "attribute_types": attribute_types(self.message),
             // SQS accepts only text. Ingest encoded a body that is not text as base64.

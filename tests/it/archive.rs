@@ -47,6 +47,7 @@ async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
     assert_eq!((&object["attempts"], &object["receive_count"]), (&1.into(), &1.into()));
     assert_eq!(object["attributes"]["ERROR_CODE"], "TIMEOUT");
     assert!(object["first_seen_at"].is_string() && object["archived_at"].is_string());
+    assert_eq!(object["written_by"], genesys_replay_version::PROGRAM);
     assert_eq!(harness.marks(), ["1 retrying", "1 replay_failed"]);
     let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));

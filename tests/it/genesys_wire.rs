@@ -72,6 +72,7 @@ async fn mark_of_a_conversation_is_a_flat_map_of_strings() -> TestResult {
     let patch = server
         .mock("PATCH", ATTRIBUTES)
         .match_header("content-type", "application/json")
+        .match_header("user-agent", genesys_replay_version::USER_AGENT)
         .match_body(Matcher::JsonString(
             r#"{"attributes":{"system.retryAttempt":"3","system.retryStatus":"retrying"}}"#
                 .to_owned(),

@@ -83,6 +83,7 @@ async fn payload_is_sent_byte_for_byte_with_idempotency_headers() -> TestResult 
         .match_header("content-type", "application/json")
         .match_header("x-attempt-count", "7")
         .match_header("x-resubmit-source", "genesys-replay")
+        .match_header("user-agent", genesys_replay_version::USER_AGENT)
         .match_header("idempotency-key", key.digest().as_str())
         .match_body(PAYLOAD)
         .with_status(202)

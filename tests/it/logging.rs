@@ -71,7 +71,7 @@ async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResu
         (&json!(2), &json!(1), &json!(1))
     );
     let started = lines.iter().find(|line| line["message"] == "started").ok_or("no start line")?;
-    assert_eq!(started["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(started["version"], genesys_replay_version::VERSION);
     assert!(
         lines.iter().any(|line| line["level"] == "WARN" && line["setting"] == "REPLAY_TARGET"),
         "plain http is warned of"

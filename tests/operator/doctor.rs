@@ -72,13 +72,14 @@ async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
         "redrive policy",
         "settings",
         "target",
+        "version",
         "visibility timeout",
     ];
     assert_eq!(names.keys().collect::<Vec<_>>(), expected);
     assert!(names.values().all(|count| *count == 1), "{names:?}");
 
     let ran = deployed.examine(&[]).await?;
-    assert!(ran.stdout.contains("ok: 16, warnings: 0, errors: 0, skipped: 1"));
+    assert!(ran.stdout.contains("ok: 17, warnings: 0, errors: 0, skipped: 1"));
     assert!(!ran.stdout.contains('\u{1b}'), "no colours in a pipe");
     deployed.genesys.assert_nothing_was_written();
     Ok(())
@@ -309,7 +310,10 @@ async fn doctor_finds_settings_of_the_legacy_sample_api() -> TestResult {
 async fn doctor_stops_with_a_hint_when_credentials_expired() -> TestResult {
     let mut aws = mockito::Server::new_async().await;
     let expired = r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token included in the request is expired"}"#;
+    let app = format!(" app/{}", genesys_replay_version::AWS_APP_NAME);
+    let user_agent = mockito::Matcher::Regex(app.replace('.', "[.]"));
     aws.mock("POST", mockito::Matcher::Any)
+        .match_header("user-agent", user_agent.clone())
         .with_status(400)
         .with_header("content-type", "application/x-amz-json-1.0")
         .with_header("x-amzn-errortype", "ExpiredTokenException")
@@ -317,6 +321,7 @@ async fn doctor_stops_with_a_hint_when_credentials_expired() -> TestResult {
         .create_async()
         .await;
     aws.mock("GET", mockito::Matcher::Any)
+        .match_header("user-agent", user_agent)
         .with_status(403)
         .with_header("x-amzn-errortype", "ExpiredTokenException")
         .with_body(expired)

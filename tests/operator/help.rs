@@ -38,6 +38,14 @@ async fn commands_have_examples_and_a_manual_page() -> TestResult {
 }
 
 #[tokio::test]
+async fn version_is_that_of_the_build() -> TestResult {
+    let version = run(&[], &["--version"]).await?.with(0)?;
+    assert_eq!(version.trim_end(), genesys_replay_version::PROGRAM);
+    assert!(version.starts_with(concat!("genesys-replay ", env!("CARGO_PKG_VERSION"))));
+    Ok(())
+}
+
+#[tokio::test]
 async fn manual_page_names_the_commands_and_exit_codes() -> TestResult {
     let page = run(&[], &["man"]).await?.stdout;
     for command in commands().await? {

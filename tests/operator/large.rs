@@ -84,6 +84,7 @@ async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
     let plan = Plan::of(PlanContent {
         created_at: now.to_string(),
         created_by: "marta".to_owned(),
+        written_by: None,
         reason: "all of them".to_owned(),
         edit_of: None,
         source: PlanSource::Archive { bucket: "b".to_owned(), prefix: "dlq/".to_owned() },

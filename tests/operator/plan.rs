@@ -77,6 +77,7 @@ async fn plan_lists_archived_events_with_their_predicted_action() -> TestResult 
     let content = &plan["content"];
     assert_eq!(content["reason"], "the CRM was down");
     assert_eq!(content["created_by"], "marta");
+    assert_eq!(content["written_by"], genesys_replay_version::PROGRAM);
     assert_eq!(content["queue_arn"], desk.queue.as_str());
     let item = &content["items"][0];
     assert_eq!(item["failure_code"], "TARGET_REFUSED");
@@ -238,6 +239,14 @@ async fn plan_file_is_refused_when_changed_or_not_a_plan() -> TestResult {
             "more.json",
             Some(good.replace("\"edit_of\"", "\"surprise\": 1, \"edit_of\"")),
             "not a plan of this version",
+        ),
+        (
+            "newer.json",
+            Some(
+                good.replace("\"edit_of\"", "\"surprise\": 1, \"edit_of\"")
+                    .replace(genesys_replay_version::PROGRAM, "genesys-replay 99.0.0"),
+            ),
+            "cannot read a plan of genesys-replay 99.0.0; install that version",
         ),
     ] {
         if let Some(content) = content {

@@ -26,6 +26,18 @@ fn permissions(template: &Template, role: &str) -> Vec<Value> {
 }
 
 #[test]
+fn functions_name_the_version_of_the_workspace() -> TestResult {
+    let template = Template::read()?;
+    let begin = concat!("genesys-replay ", env!("CARGO_PKG_VERSION"), ": ");
+    for (function, ..) in FUNCTIONS {
+        let description = template.property(function, "Description");
+        let named = description.as_str().is_some_and(|text| text.starts_with(begin));
+        assert!(named, "{function}: {description} does not begin with '{begin}'");
+    }
+    Ok(())
+}
+
+#[test]
 fn functions_have_their_own_role_without_additions() -> TestResult {
     let template = Template::read()?;
     for (function, _, role, _) in FUNCTIONS {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::ConnectorBuilder;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use genesys_replay::connections::{ConnectionPool, FreezeDetector};
+use genesys_replay_version::AWS_APP_NAME;
 
 use crate::secrets_manager::SecretsManagerSecret;
 
@@ -47,12 +48,23 @@ pub const MAX_CACHE_ENTRIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999
 /// Loads region, credentials and endpoint of AWS from the SDK's default sources. Clients must share the connections of
 /// [`with_pool`].
 pub async fn load() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+    let loaded = aws_config::defaults(BehaviorVersion::latest())
         // The protection watches long bodies at a cost per attempt. Here every attempt has its own time
         // limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
-        .await
+        .await;
+    with_app_name(loaded)
+}
+
+/// Adds name and version of this program to the `User-Agent` of AWS calls, which CloudTrail records. A name from the
+/// environment (`AWS_SDK_UA_APP_ID`) or the profile takes precedence.
+#[must_use]
+pub fn with_app_name(aws: SdkConfig) -> SdkConfig {
+    match AppName::new(AWS_APP_NAME) {
+        Ok(name) if aws.app_name().is_none() => aws.into_builder().app_name(name).build(),
+        Ok(_) | Err(_) => aws,
+    }
 }
 
 /// Returns the configuration with one pool of connections. All AWS clients share it, because otherwise each client of a

@@ -12,7 +12,7 @@ use genesys_replay::connections::FreezeDetector;
 use genesys_replay::destination::Arn;
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
+use genesys_replay_aws::clients::{CallLimits, secret, with_app_name, with_limits};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::{
     BuildError, GenesysClient, GenesysSettings, Parts, client, http_client, http_pool,
@@ -64,7 +64,7 @@ pub async fn aws(
     if let Some(url) = endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    let aws = loader.load().await;
+    let aws = with_app_name(loader.load().await);
     if aws.region().is_none() {
         return Err(AwsError {
             operation: "loading the AWS configuration".to_owned(),

@@ -30,6 +30,15 @@ pub struct FunctionFacts {
     /// `Active` if the function can be called. Not every AWS-compatible endpoint reports a state.
     pub state: Option<String>,
     pub timeout: Duration,
+    /// Version and commit of the function's program, as far as its description names them.
+    pub release: Option<String>,
+}
+
+/// Returns the version, and the commit if it is there, in a description of the form
+/// `genesys-replay 0.2.0 (8eeb57644a11): …`. The template writes it, because Lambda knows no version of a program.
+fn described_release(description: &str) -> Option<&str> {
+    let (program, _) = description.split_once(':')?;
+    program.strip_prefix("genesys-replay ").filter(|release| !release.is_empty())
 }
 
 /// An event source mapping, which passes messages to a function.
@@ -59,4 +68,23 @@ pub enum TargetFault {
     /// The event bus exists, but its enabled rules cannot match: the bus accepts events and does nothing.
     #[error("{bus} has no enabled rule for events of the source genesys-replay")]
     NoRule { bus: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn description_of_the_template_names_the_release() {
+        for (description, release) in [
+            ("genesys-replay 0.2.0: replays the dead letters", Some("0.2.0")),
+            ("genesys-replay 0.2.0 (8eeb57644a11): replays", Some("0.2.0 (8eeb57644a11)")),
+            ("genesys-replay : replays", None),
+            ("genesys-replay 0.2.0", None),
+            ("Replays the dead letters: all of them", None),
+            ("", None),
+        ] {
+            assert_eq!(described_release(description), release, "{description}");
+        }
+    }
 }

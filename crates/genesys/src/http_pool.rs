@@ -34,6 +34,7 @@ pub enum BuildError {
 /// and a redirect of a delivery could lead anywhere. A request takes at most `within`.
 pub fn http_client(within: Duration) -> ClientBuilder {
     Client::builder()
+        .user_agent(genesys_replay_version::USER_AGENT)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(MAX_IDLE_TIME)

@@ -10,7 +10,8 @@ use crate::warn_of_short;
 pub fn started(settings: &IngestSettings) {
     let genesys = settings.check.as_ref().map(|(_, genesys)| genesys);
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = genesys_replay_version::VERSION,
+        commit = genesys_replay_version::COMMIT,
         queue_url = settings.queue_url.as_str(),
         auth = settings.auth.as_str(),
         ingest_secret_id = match &settings.auth {

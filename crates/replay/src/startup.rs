@@ -12,7 +12,8 @@ pub fn started(settings: &Settings) {
     let genesys = settings.retry_state.genesys();
     let limits = &settings.limits;
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = genesys_replay_version::VERSION,
+        commit = genesys_replay_version::COMMIT,
         table = settings.table,
         target = %settings.target,
         allowed_targets = match &settings.target {

@@ -44,6 +44,7 @@ pub(super) fn plan(count: usize) -> Plan {
     Plan::of(PlanContent {
         created_at: "2026-07-25T17:20:00Z".to_owned(),
         created_by: "marta".to_owned(),
+        written_by: None,
         reason: "because".to_owned(),
         edit_of: None,
         source: PlanSource::Parking { queue_arn: "parked".to_owned() },

@@ -195,6 +195,7 @@ impl Deployed {
             .update_function_configuration()
             .function_name(&self.function)
             .timeout(seconds)
+            .description(format!("{}: replays dead letters", genesys_replay_version::PROGRAM))
             .environment(variables.build())
             .send()
             .await?;

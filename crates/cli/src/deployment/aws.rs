@@ -13,7 +13,7 @@ use genesys_replay_targets::aws::RegionalClients;
 use genesys_replay_targets::known_as;
 use url::Url;
 
-use super::{ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
+use super::{ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault, described_release};
 use crate::calls::answered;
 use crate::queue::sqs::SqsReader;
 use crate::queue::{QueueFacts, QueueReader};
@@ -83,6 +83,7 @@ impl AwsDeployment {
             name: found.function_name().unwrap_or(name).to_owned(),
             state: found.state().map(|it| it.as_str().to_owned()),
             timeout: seconds(found.timeout().unwrap_or(3)),
+            release: found.description().and_then(described_release).map(str::to_owned),
         })
     }
 

@@ -14,6 +14,7 @@ use std::{fmt, io};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::ReplayTarget;
+use genesys_replay_version::PROGRAM;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -168,6 +169,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             plan: self.plan.id.clone(),
             hash: self.plan.hash.clone(),
             by: self.by.clone(),
+            written_by: Some(PROGRAM.to_owned()),
             to: self.sender.name(),
             direct: !self.sender.is_followed(),
             resumed: self.history.hash.is_some(),

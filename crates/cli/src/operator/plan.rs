@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use genesys_replay::destination::Destination;
 use genesys_replay::digest;
 use genesys_replay::ledger::Status;
+use genesys_replay_version::PROGRAM;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -44,6 +45,9 @@ pub struct PlanContent {
     /// The time at which the plan was made, in RFC 3339.
     pub created_at: String,
     pub created_by: String,
+    /// Name, version and commit of the program that made the plan; `None` in plans of version 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<String>,
     pub reason: String,
     /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
@@ -143,6 +147,8 @@ pub struct Excluded {
 pub enum PlanFault {
     #[error("not a plan of this version (line {line}, column {column})")]
     Unreadable { line: usize, column: usize },
+    #[error("{PROGRAM} cannot read a plan of {0}; install that version")]
+    OtherVersion(String),
     #[error("the format is '{0}', but this version reads '{PLAN_FORMAT}'")]
     Format(String),
     #[error("the content does not match the hash, so the plan was changed after it was made")]
@@ -175,7 +181,11 @@ impl Plan {
         if value.format != PLAN_FORMAT {
             return Err(PlanFault::Format(value.format.chars().take(60).collect()));
         }
-        let plan: Self = serde_json::from_slice(file).map_err(unreadable)?;
+        let plan: Self =
+            serde_json::from_slice(file).map_err(|error| match other_writer(file) {
+                Some(writer) => PlanFault::OtherVersion(writer.chars().take(60).collect()),
+                None => unreadable(error),
+            })?;
         if hash(&plan.content) != plan.hash || id(&plan.content, &plan.hash) != plan.id {
             return Err(PlanFault::Changed);
         }
@@ -199,6 +209,20 @@ impl Plan {
 #[derive(Deserialize)]
 struct Format {
     format: String,
+}
+
+/// Returns the program that wrote this plan, if it is another one than this.
+fn other_writer(file: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Written {
+        content: Writer,
+    }
+    #[derive(Deserialize)]
+    struct Writer {
+        written_by: String,
+    }
+    let plan: Written = serde_json::from_slice(file).ok()?;
+    Some(plan.content.written_by).filter(|writer| writer != PROGRAM)
 }
 
 fn hash(content: &PlanContent) -> String {

@@ -12,7 +12,7 @@ use crate::global_arguments::GlobalArgs;
 /// Settings are those of the replay function: name the function with --function, or set the same variables in the
 /// environment. Data goes to stdout, messages to stderr.
 #[derive(Debug, Parser)]
-#[command(name = "genesys-replay", version, after_help = EXIT_CODES, max_term_width = 120)]
+#[command(name = "genesys-replay", version = genesys_replay_version::RELEASE, after_help = EXIT_CODES, max_term_width = 120)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: GlobalArgs,

@@ -22,6 +22,9 @@ pub enum AuditEvent {
         plan: String,
         hash: String,
         by: String,
+        /// Name, version and commit of the program; `None` in audits of version 0.1.0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        written_by: Option<String>,
         to: String,
         /// True if the dead letters are sent directly to their targets.
         direct: bool,

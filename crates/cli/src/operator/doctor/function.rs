@@ -2,12 +2,14 @@
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::destination::Arn;
+use genesys_replay_version::RELEASE;
 
 use super::{AreaChecks, Check, DoctorInput, Verdict, answer, queue, shown};
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::{FunctionFacts, SourceFacts};
 
 const FUNCTION: &str = "function";
+const VERSION: &str = "version";
 const SOURCE: &str = "event source";
 
 /// The maximum batch size that the visibility timeout is made for.
@@ -22,6 +24,7 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
         let (function, found) = tokio::join!(deployment.function(name), deployment.sources(name));
         answers.extend([answer(&function), answer(&found)]);
         checks.push(check(&function));
+        checks.extend(function.iter().map(check_release));
         checks.extend(check_sources(&found));
         timeout = function.ok().map(|it| it.timeout);
         sources = found.unwrap_or_default();
@@ -61,7 +64,7 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
 }
 
 pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
-    let FunctionFacts { name, state, timeout } = match facts {
+    let FunctionFacts { name, state, timeout, .. } = match facts {
         Ok(facts) => facts,
         Err(error) => {
             let found = "the function does not exist in this account and region";
@@ -86,6 +89,27 @@ pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
             "check StateReason in: aws lambda get-function-configuration; then deploy the function again",
         ),
     }
+}
+
+/// Compares the versions of the function and of this command. The command reads files and items of its own version and
+/// of earlier ones.
+pub(super) fn check_release(facts: &FunctionFacts) -> Check {
+    let Some(release) = facts.release.as_deref() else {
+        return Check::skipped(
+            VERSION,
+            "the description of the function does not name a version",
+            "read the version in the log line 'started', or deploy the function with template.yaml",
+        );
+    };
+    if release == RELEASE {
+        return Check::ok(VERSION, format!("the function and this command are {RELEASE}"));
+    }
+    let found = format!("the function runs {release}, this command is {RELEASE}");
+    if release.split(' ').next() == Some(genesys_replay_version::VERSION) {
+        return Check::ok(VERSION, found);
+    }
+    let remedy = "install the same version of both: docs/UPGRADE.md has the order";
+    Check::warning(VERSION, found, remedy)
 }
 
 /// Returns the ARN of the queue that the function drains.
@@ -235,8 +259,26 @@ mod tests {
                 name: "replay".to_owned(),
                 state: state.map(str::to_owned),
                 timeout: Duration::from_secs(60),
+                release: None,
             };
             assert_eq!(check(&Ok(facts)).verdict, expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn version_check_compares_function_and_command() {
+        let same = format!("{} (0123456789ab)", genesys_replay_version::VERSION);
+        for (release, verdict, found) in [
+            (None, Verdict::Skipped, "does not name a version"),
+            (Some(RELEASE), Verdict::Ok, "the function and this command are"),
+            (Some(same.as_str()), Verdict::Ok, "the function runs"),
+            (Some("99.0.0"), Verdict::Warning, "the function runs 99.0.0, this command is"),
+            (Some("99.0.0 (0123456789ab)"), Verdict::Warning, "99.0.0 (0123456789ab)"),
+        ] {
+            let release = release.map(str::to_owned);
+            let check = check_release(&FunctionFacts { release, ..FunctionFacts::default() });
+            assert_eq!(check.verdict, verdict, "{check:?}");
+            assert!(check.found.contains(found), "{check:?}");
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
         let facts = deployment.function(name).await;
         answers.push(answer(&facts));
         checks.push(function::check(&facts));
+        checks.extend(facts.iter().map(function::check_release));
     }
     if let Ok(settings) = settings {
         let found = deployment.queue(settings.queue_url.as_str()).await;

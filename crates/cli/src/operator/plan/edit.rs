@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::digest;
 use genesys_replay::message::Message;
+use genesys_replay_version::PROGRAM;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use similar::TextDiff;
@@ -127,6 +128,7 @@ impl Plan {
         Self::of(PlanContent {
             created_at: now,
             created_by: by,
+            written_by: Some(PROGRAM.to_owned()),
             reason,
             edit_of: Some(self.id.clone()),
             items,

@@ -16,6 +16,7 @@ use genesys_replay_cli::operator::plan::{
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_settings::ArchiveSettings;
+use genesys_replay_version::PROGRAM;
 use serde_json::json;
 
 use crate::context::Context;
@@ -126,6 +127,7 @@ impl PlanArgs {
         let plan = Plan::of(PlanContent {
             created_at: context.clock.now().to_string(),
             created_by: self.by.clone(),
+            written_by: Some(PROGRAM.to_owned()),
             reason: self.reason.clone(),
             edit_of: None,
             source,
