@@ -5,6 +5,8 @@ PYTHON ?= python3
 THROUGH ?=
 # The processor of make deploy: arm64 or x86_64.
 ARCHITECTURE ?= arm64
+# The processors of make dist.
+ARCHITECTURES ?= arm64 x86_64
 # 1: make test also runs the ledger's conformance suite in Amazon's DynamoDB Local, which needs Java and npm. Off by
 # default, because its licence requires an AWS account.
 DYNAMODB_LOCAL ?=
@@ -23,6 +25,8 @@ CARGO_MUTANTS_VERSION := 27.1.0
 CARGO_MUTANTS := .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_CYCLONEDX := .venv/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 
 # Prints the template with its included files, because cfn-lint and sam do not read those.
 WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0) print "  " line; next } { print }' template.yaml
@@ -30,7 +34,7 @@ WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim sim-backlog rate-budget mutants fuzz audit invoke deploy clean tools demo-tools demo-build
+.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim sim-backlog rate-budget mutants fuzz audit invoke deploy dist clean tools demo-tools demo-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -149,8 +153,13 @@ deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for I
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	$(SAM_BIN)/sam deploy --guided --capabilities CAPABILITY_IAM --parameter-overrides Architecture=$(ARCHITECTURE)
 
+dist: $(CARGO_CYCLONEDX) ## Build a release for arm64 and x86_64 into dist/: make dist VERSION=0.2.0
+	@test -n "$(VERSION)" || { echo "VERSION is missing: make dist VERSION=0.2.0" >&2; exit 2; }
+	@$(PYTHON) local/tools.py sam
+	@CARGO_CYCLONEDX=$(CURDIR)/$(CARGO_CYCLONEDX) $(PYTHON) -m local.release $(VERSION) $(ARCHITECTURES)
+
 clean: ## Remove all builds and installed tools
-	rm -rf target .aws-sam .local .venv
+	rm -rf target dist .aws-sam .local .venv
 
 # Built without optimisation, because cargo-deny runs for three seconds only.
 $(CARGO_DENY):
@@ -164,6 +173,10 @@ $(CARGO_MUTANTS):
 $(CARGO_FUZZ):
 	@echo "tools: building cargo-fuzz $(CARGO_FUZZ_VERSION) ..." >&2
 	@cargo install --quiet --locked --debug --root .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
+
+$(CARGO_CYCLONEDX):
+	@echo "tools: building cargo-cyclonedx $(CARGO_CYCLONEDX_VERSION) ..." >&2
+	@cargo install --quiet --locked --debug --root .venv/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
 
 # Does nothing if all tools are installed.
 tools:

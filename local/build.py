@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from . import entry, processes
 
@@ -89,14 +89,18 @@ class Build:
 
 
 @contextlib.contextmanager
-def running(programs: Sequence[str]) -> Iterator[Build]:
+def running(
+    programs: Sequence[str],
+    # The whole workspace, so that all builds have one set of features and share their crates.
+    command: Sequence[str] = ("cargo", "build", "--workspace"),
+    env: Mapping[str, str] = os.environ,
+) -> Iterator[Build]:
     """Builds programs in the background. The build has ended at the end of the block."""
     selected = [word for program in programs for word in ("--bin", program)]
-    # The whole workspace, so that all builds have one set of features and share their crates.
     # Quiet, because `wait` shows the progress. Cargo still shows errors.
-    command = ["cargo", "build", "--workspace", *selected, "--quiet", "--message-format", "json-render-diagnostics"]
+    command = [*command, *selected, "--quiet", "--message-format", "json-render-diagnostics"]
     processes.say(f"building {' and '.join(programs)} ...")
-    with processes.running(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE) as process:
+    with processes.running(command, env=env, cwd=ROOT, stdout=subprocess.PIPE) as process:
         yield Build(programs, process)
 
 

@@ -1,7 +1,8 @@
 """Installs pinned tools into .venv/. Runs on the system's Python without any package.
 
-Without an argument: the environments of local/requirements-*.txt. "aws": only the tools of the demo. "dynamodb-local":
-Amazon's DynamoDB Local, for tests of the ledger. "bench": the Python, the Node.js and the bundle of the baselines.
+Without an argument: the environments of local/requirements-*.txt. "aws": only the tools of the demo. "sam": only those
+of the template and of releases. "dynamodb-local": Amazon's DynamoDB Local, for tests of the ledger. "bench": the
+Python, the Node.js and the bundle of the baselines.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def main() -> None:
     tasks: dict[str, list[Callable[[], None]]] = {
         "": [aws, sam],
         "aws": [aws],
+        "sam": [sam],
         "dynamodb-local": [dynamodb_local],
         "bench": [bench, node, typescript_baseline],
     }

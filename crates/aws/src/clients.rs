@@ -57,7 +57,7 @@ pub async fn load() -> SdkConfig {
     with_app_name(loaded)
 }
 
-/// Adds name and version of this program to the `User-Agent` of AWS calls, which CloudTrail records. A name from the
+/// Adds name and version of this program to the `User-Agent` of AWS calls, which `CloudTrail` records. A name from the
 /// environment (`AWS_SDK_UA_APP_ID`) or the profile takes precedence.
 #[must_use]
 pub fn with_app_name(aws: SdkConfig) -> SdkConfig {

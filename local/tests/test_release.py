@@ -1,0 +1,111 @@
+"""The parts of a release that need no build."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pathlib
+import tarfile
+import tempfile
+import unittest
+import zipfile
+
+from samtranslator.yaml_helper import yaml_parse
+
+from .. import build, processes
+from ..release import archive, sbom, template
+from ..release.identity import Identity, identity
+
+RELEASE = Identity("1.2.3", "0123456789ab", 1_790_000_000)
+
+
+class Template(unittest.TestCase):
+    """The template of a release, made from the real one."""
+
+    source = (build.ROOT / "template.yaml").read_text()
+
+    def test_packaged_template_differs_only_in_its_packages(self) -> None:
+        for architecture in ("arm64", "x86_64"):
+            expected = yaml_parse(self.source)
+            del expected["Globals"]["Function"]["CodeUri"]
+            for name, program in build.PROGRAMS.items():
+                function = expected["Resources"][name]
+                del function["Metadata"]
+                function["Properties"]["CodeUri"] = f"{program}-{architecture}.zip"
+                description = function["Properties"]["Description"].partition(": ")[2]
+                function["Properties"]["Description"] = f"genesys-replay 1.2.3 (0123456789ab): {description}"
+            packaged = yaml_parse(template.packaged(self.source, architecture, RELEASE))
+            parameter = packaged["Parameters"]["Architecture"]
+            self.assertEqual((parameter["Default"], parameter["AllowedValues"]), (architecture, [architecture]))
+            expected["Parameters"]["Architecture"] = parameter
+            self.assertEqual(packaged, expected)
+
+    def test_template_of_another_form_is_refused(self) -> None:
+        for line in ("    CodeUri: .\n", "      BuildMethod: rust-cargolambda\n", "genesys-replay 0"):
+            with self.assertRaises(processes.StackError, msg=line):
+                template.packaged(self.source.replace(line, ""), "arm64", RELEASE)
+
+
+class Archives(unittest.TestCase):
+    """Archives that are made twice."""
+
+    def test_archives_of_equal_files_are_equal(self) -> None:
+        packages, archives = set(), set()
+        for time in (1_000_000_000, 1_600_000_000):
+            with tempfile.TemporaryDirectory() as folder:
+                program = pathlib.Path(folder) / "replay"
+                program.write_bytes(b"\x7fELF")
+                program.chmod(0o700)
+                os.utime(program, (time, time))
+                packages.add(archive.function_package(program, RELEASE.epoch))
+                archives.add(archive.tar({"a/replay": program, "a/again": program}, RELEASE.epoch))
+        [package], [tar] = packages, archives
+        [member] = zipfile.ZipFile(io.BytesIO(package)).infolist()
+        self.assertEqual((member.filename, member.external_attr >> 16), ("bootstrap", 0o100755))
+        with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+            members = [(one.name, one.mode) for one in opened.getmembers()]
+        self.assertEqual(members, [("a/again", 0o755), ("a/replay", 0o755)])
+
+
+class Versions(unittest.TestCase):
+    """The argument of make dist."""
+
+    def test_version_is_semantic(self) -> None:
+        for version in ("0.2.0", "1.0.0-rc.1", "10.20.30"):
+            self.assertEqual(identity(version).name, f"genesys-replay-{version}")
+        for version in ("", "v0.2.0", "0.2", "0.2.0+build", "01.2.3", "0.2.0 ", "0.2.0/..", "0.2.0-"):
+            with self.assertRaises(processes.StackError, msg=version):
+                identity(version)
+
+
+class BillOfMaterials(unittest.TestCase):
+    """The crates of a program."""
+
+    def test_bill_lists_only_packages_of_the_program(self) -> None:
+        component = {"bom-ref": "r#app", "name": "app", "version": "1.0.0", "purl": "pkg:cargo/app@1.0.0?a=b#src"}
+        used = {"bom-ref": "r#used", "name": "used", "version": "1.0.0", "purl": "pkg:cargo/used@1.0.0"}
+        other = {"bom-ref": "r#used2", "name": "used", "version": "2.0.0", "purl": "pkg:cargo/used@2.0.0"}
+        document = {
+            "metadata": {"component": component},
+            "components": [used, other],
+            "dependencies": [
+                {"ref": "r#app", "dependsOn": ["r#used", "r#used2"]},
+                {"ref": "r#used2"},
+                {"ref": "r#used"},
+            ],
+        }
+        sbom.keep_only(document, {"used@1.0.0"})
+        self.assertEqual(document["components"], [used])
+        self.assertEqual(document["dependencies"], [{"ref": "r#app", "dependsOn": ["r#used"]}, {"ref": "r#used"}])
+        self.assertNotIn("?", json.dumps(document))
+
+    def test_packages_of_a_program_are_those_that_cargo_builds(self) -> None:
+        packages = sbom.built_in("replay", "aarch64-unknown-linux-gnu")
+        self.assertTrue(any(one.startswith("lambda_runtime@") for one in packages))
+        # Optional dependencies that are in Cargo.lock, and development dependencies.
+        self.assertFalse([one for one in packages if one.startswith(("quinn@", "mockito@", "axum@"))])
+
+
+if __name__ == "__main__":
+    unittest.main()
