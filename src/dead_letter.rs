@@ -44,6 +44,8 @@ const MAX_EVENT_ID_BYTES: usize = 256;
 pub struct DeadLetter<'m> {
     /// The event's own id, if it is usable.
     pub event_id: Option<EventId>,
+    /// The id that versions before 0.2 gave the event, if it is another one. Other events may have had the same.
+    pub former_id: Option<EventId>,
     /// The event's type with placeholders, such as `v2.detail.events.conversation.{id}.customer.end`.
     pub event_type: Option<String>,
     /// The interaction of the event, if it has one.
@@ -73,6 +75,7 @@ impl<'m> DeadLetter<'m> {
         let InnerEvent { id, event_type, interaction, own_echo, shows_mark, time } = event;
         Self {
             event_id: id,
+            former_id: None,
             event_type,
             interaction,
             own_echo,
@@ -100,6 +103,7 @@ impl<'m> DeadLetter<'m> {
     fn into_owned(self) -> DeadLetter<'static> {
         DeadLetter {
             event_id: self.event_id,
+            former_id: self.former_id,
             event_type: self.event_type,
             interaction: self.interaction,
             own_echo: self.own_echo,
@@ -257,9 +261,13 @@ pub fn parse(message: &Message) -> ParsedMessage<'_> {
         opened = redriven(message, source, opened);
     }
     if let ParsedMessage::DeadLetter(dead_letter) = &mut opened {
+        let resent_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
         if dead_letter.event_id.is_none() {
             // A resent message has a new message id but is still the same event.
-            dead_letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
+            dead_letter.event_id = resent_id;
+        } else if resent_id.is_some() && resent_id == dead_letter.former_id {
+            // The event has a ledger item of an older version.
+            dead_letter.event_id = dead_letter.former_id.take();
         }
         if message.replay_plan().is_some() {
             // In an operator replay, the time and id of the message are new and prove nothing about the

@@ -8,7 +8,7 @@ use std::future::Future;
 
 use crate::clock::Timestamp;
 use crate::dead_letter::{DELIVERY_INDEX, EventId};
-use crate::destination::{Destination, LATEST};
+use crate::destination::{Arn, Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
 use crate::message::MessageId;
@@ -43,15 +43,38 @@ impl EventKey {
         target == Some(destination.key_part())
     }
 
-    /// Returns the key that versions before 0.2 gave an event of a function named with `$LATEST`; `None` for
-    /// every other target.
+    /// Returns the keys that versions before 0.2 may have given the event: with the id of that time, and with `$LATEST`
+    /// after the name of a function. Empty for most events.
     #[must_use]
-    pub fn former(&self, destination: &Destination) -> Option<Self> {
-        let Destination::Lambda(arn) = destination else {
-            return None;
+    pub fn former(&self, id: Option<&EventId>, destination: &Destination) -> Vec<FormerKey> {
+        let target = destination.key_part();
+        let former_id = id.map(|id| FormerKey {
+            key: Self(format!("{}|{target}", id.as_str())),
+            is_shared: true,
+        });
+        let is_function = |arn: &Arn| arn.function() == Some(arn.as_str());
+        let latest = match destination {
+            Destination::Lambda(arn) if is_function(arn) => {
+                let key = FormerKey { key: self.clone(), is_shared: false };
+                let named = [Some(key), former_id.clone()].into_iter().flatten();
+                named
+                    .map(|it| FormerKey { key: Self(format!("{}{LATEST}", it.key)), ..it })
+                    .collect()
+            }
+            Destination::Lambda(_)
+            | Destination::None
+            | Destination::Http(_)
+            | Destination::Sqs(_)
+            | Destination::Sns(_)
+            | Destination::StateMachine(_)
+            | Destination::EventBus(_)
+            | Destination::Unsupported(_)
+            | Destination::NotAllowed(_)
+            | Destination::Looping(_)
+            | Destination::TooLong(_)
+            | Destination::Missing => Vec::new(),
         };
-        let is_unqualified = arn.function() == Some(arn.as_str());
-        is_unqualified.then(|| Self(format!("{self}{LATEST}")))
+        former_id.into_iter().chain(latest).collect()
     }
 
     /// Creates a key from its stored text.
@@ -86,6 +109,15 @@ impl EventKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A key that an older version may have given an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerKey {
+    /// The key.
+    pub key: EventKey,
+    /// True if several events may have had the key. An item belongs to the event only if it has its message id.
+    pub is_shared: bool,
 }
 
 impl fmt::Display for EventKey {

@@ -76,6 +76,15 @@ pub(super) fn sender_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventI
     of(id).or_else(|| of(&digest::hexadecimal(id)))
 }
 
+/// Returns the id that versions before 0.2 gave an event without an id of its own: the sender's id, else the id of the
+/// request. Several events may share the sender's id.
+pub(super) fn former_id(envelope: &Envelope<'_>) -> Option<EventId> {
+    match envelope.attribute(ingested::WEBHOOK_ID) {
+        Some(id) => EventId::new(id).or_else(|| EventId::new(digest::hexadecimal(id))),
+        None => receipt_id(envelope),
+    }
+}
+
 /// Returns the id of the request that carried the message.
 pub(super) fn receipt_id(envelope: &Envelope<'_>) -> Option<EventId> {
     envelope.attribute(ingested::RECEIPT_ID).and_then(EventId::new)

@@ -1,7 +1,7 @@
 //! The webhook of a Genesys Cloud outbound campaign.
 
 use super::event_bridge::failure_around;
-use super::ingest::{is_from, sender_id};
+use super::ingest::{former_id, is_from, sender_id};
 use super::json::{Body, Object};
 use super::{DeadLetter, Envelope, EventId, InnerEvent, Malformed, ParsedMessage};
 use crate::digest;
@@ -27,17 +27,22 @@ pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<
 
 /// Returns a webhook as a dead letter. It has no interaction, and an id that identifies a repeated call.
 fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> ParsedMessage<'m> {
+    let sender_id = sender_id(envelope, envelope.text);
+    let own_id = own_id.and_then(EventId::new);
+    let has_former_id = sender_id.is_some() || own_id.is_none();
     let event = InnerEvent {
-        id: sender_id(envelope, envelope.text)
-            .or_else(|| EventId::new(own_id?))
-            .or_else(|| EventId::new(digest::hexadecimal(envelope.text))),
+        id: sender_id.or(own_id).or_else(|| EventId::new(digest::hexadecimal(envelope.text))),
         ..InnerEvent::default()
     };
     let mut failure = failure_around(envelope);
     if let Some(count) = envelope.attribute(ingested::RETRY_COUNT) {
         failure.retry_attempts = count.parse().unwrap_or(0);
     }
-    DeadLetter::new(event, envelope.text, failure).into()
+    DeadLetter {
+        former_id: former_id(envelope).filter(|_| has_former_id),
+        ..DeadLetter::new(event, envelope.text, failure)
+    }
+    .into()
 }
 
 /// Returns an id from call, status and time; `None` if one of them is missing.

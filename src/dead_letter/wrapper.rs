@@ -1,7 +1,7 @@
 //! The wrapper of the HTTP ingest: `{"eventType":"dead-letter",…,"originalEvent":{…}}`.
 
 use super::genesys_event::{InnerEvent, InteractionId};
-use super::ingest::{given_id, is_from};
+use super::ingest::{former_id, given_id, is_from};
 use super::json::Object;
 use super::{DeadLetter, Envelope, ParsedMessage, UnreplayableReason};
 use crate::failure::OriginalFailure;
@@ -30,8 +30,10 @@ pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<
         ..OriginalFailure::default()
     };
     let mut event = InnerEvent::read(Object::read(payload).as_ref());
+    let has_own_id = event.id.is_some();
     event.id = event.id.or_else(|| given_id(envelope, payload));
-    Some(DeadLetter::new(event, payload, failure).into())
+    let former_id = former_id(envelope).filter(|id| !has_own_id && Some(id) != event.id.as_ref());
+    Some(DeadLetter { former_id, ..DeadLetter::new(event, payload, failure) }.into())
 }
 
 /// The checked members of a sender's wrapper.

@@ -4,7 +4,7 @@ use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay};
 use crate::clock::Timestamp;
 use crate::failure::FailureCode;
-use crate::ledger::{Lease, Ledger, LedgerError, Settlement, Status};
+use crate::ledger::{KnownState, Lease, Ledger, LedgerError, Settlement, Status};
 
 /// The reason in results about failure records.
 pub(super) const FAILED_LATER: &str = "the target failed after it had accepted the event";
@@ -26,12 +26,25 @@ impl<P: Ports> Replay<P> {
         task: &RecordTask<'_>,
         lease: &Lease,
     ) -> Result<Option<RecordResult>, LedgerError> {
-        let Some(key) = task.key.former(&task.destination) else {
-            return Ok(None);
-        };
-        let Some(known) = self.ledger.look_up(&key).await? else {
-            return Ok(None);
-        };
+        for former in task.key.former(task.dead_letter.former_id.as_ref(), &task.destination) {
+            if let Some(known) = self.ledger.look_up(&former.key).await?
+                && (!former.is_shared
+                    || known.accepted.message_id.as_deref() == Some(task.message.id.as_str()))
+                && let Some(ended) = self.end_as_known(task, lease, known).await?
+            {
+                return Ok(Some(ended));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends an event that is finished under another key; `None` if that item does not forbid a delivery.
+    async fn end_as_known(
+        &self,
+        task: &RecordTask<'_>,
+        lease: &Lease,
+        known: KnownState,
+    ) -> Result<Option<RecordResult>, LedgerError> {
         let failed_later = task.report().is_some_and(|report| {
             report.is_about(&known.accepted, &task.destination, task.message.id.as_str())
         });

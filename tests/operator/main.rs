@@ -23,3 +23,4 @@ mod send_results;
 mod support;
 mod terminal;
 mod untrusted_files;
+mod upgrade;

@@ -2,7 +2,7 @@
 
 use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::digest;
-use genesys_replay::message::Message;
+use genesys_replay::message::{Message, resent};
 use genesys_replay::queue::NewMessage;
 
 /// The maximum number of attributes of an SQS message.
@@ -40,6 +40,18 @@ pub(crate) fn new_message(
         group: message.group.clone().or(interaction).unwrap_or_else(|| deduplication.clone()),
         deduplication,
     })
+}
+
+/// Gives a message the id that an older version gave its event, if `event_id` is that id. The function then continues
+/// the ledger item of that version.
+pub(crate) fn keep_former_id(message: &mut Message, event_id: &str) {
+    let former = match parse(message) {
+        ParsedMessage::DeadLetter(dead_letter) => dead_letter.former_id,
+        ParsedMessage::Unreplayable(_) => None,
+    };
+    if former.is_some_and(|former| former.as_str() == event_id) {
+        message.attributes.insert(resent::EVENT_ID.to_owned(), event_id.to_owned());
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::operator::plan::{Editing, Location, PlanItem};
 use crate::queue::drain::{MAX_REPEATED_RECEIVES, QueueDrain};
 use crate::queue::held::HeldMessages;
 use crate::queue::{DeleteError, QueueReader};
+use crate::resend::keep_former_id;
 
 /// The visibility timeout of received messages. It is longer than sending takes, and still short if the program is
 /// killed.
@@ -219,5 +220,6 @@ fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
         }
         message.body = change.body;
     }
+    keep_former_id(&mut message, item.event_id());
     Ok(message)
 }

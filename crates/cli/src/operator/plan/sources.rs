@@ -7,7 +7,7 @@ use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
 
 use super::Location;
-use super::builder::PlanBuilder;
+use super::builder::{PlanBuilder, Rejection};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
@@ -56,8 +56,12 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
             && let Some(message) = document.message()
         {
             let ArchivedObject { key, etag, .. } = object;
-            let (at, place) = (document.archived_at(), Location::Object { key, etag });
-            self.consider(message, place, Some(document.failure_code), at).await?;
+            let rejection = Rejection {
+                at: document.archived_at(),
+                code: Some(document.failure_code),
+                event_id: Some(document.event_id),
+            };
+            self.consider(message, Location::Object { key, etag }, rejection).await?;
         }
         Ok(())
     }
@@ -91,8 +95,8 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
             for message in drain.receive(VISIBILITY_TIMEOUT).await? {
                 progress.advance(1);
                 let message_id = message.id.to_string();
-                let (at, place) = (message.sent_at, Location::Message { message_id });
-                self.consider(message, place, None, at).await?;
+                let rejection = Rejection { at: message.sent_at, ..Rejection::default() };
+                self.consider(message, Location::Message { message_id }, rejection).await?;
             }
         }
         if drain.end() == Some(DrainEnd::Repeating) {
