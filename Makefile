@@ -34,7 +34,7 @@ WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim sim-backlog rate-budget mutants fuzz audit invoke deploy dist clean tools demo-tools demo-build
+.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim sim-backlog rate-budget mutants fuzz audit invoke deploy dist dist-test dist-twice release-notes clean tools demo-tools demo-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -156,7 +156,20 @@ deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for I
 dist: $(CARGO_CYCLONEDX) ## Build a release for arm64 and x86_64 into dist/: make dist VERSION=0.2.0
 	@test -n "$(VERSION)" || { echo "VERSION is missing: make dist VERSION=0.2.0" >&2; exit 2; }
 	@$(PYTHON) local/tools.py sam
-	@CARGO_CYCLONEDX=$(CURDIR)/$(CARGO_CYCLONEDX) $(PYTHON) -m local.release $(VERSION) $(ARCHITECTURES)
+	@CARGO_CYCLONEDX=$(CURDIR)/$(CARGO_CYCLONEDX) $(PYTHON) -m local.dist $(VERSION) $(ARCHITECTURES)
+
+release-notes: ## Print the notes of a version from CHANGELOG.md: make release-notes VERSION=0.2.0
+	@test -n "$(VERSION)" || { echo "VERSION is missing: make release-notes VERSION=0.2.0" >&2; exit 2; }
+	@$(PYTHON) -m local.release_notes $(VERSION)
+
+dist-test: ## Deploy a release of make dist to a local AWS, without Rust: make dist-test VERSION=0.2.0
+	@test -n "$(VERSION)" || { echo "VERSION is missing: make dist-test VERSION=0.2.0" >&2; exit 2; }
+	@$(PYTHON) local/tools.py
+	@$(LOCAL).dist_test $(VERSION)
+
+dist-twice: $(CARGO_CYCLONEDX) ## Build a release in two folders and compare the sums (20 minutes)
+	@$(PYTHON) local/tools.py sam
+	@CARGO_CYCLONEDX=$(CURDIR)/$(CARGO_CYCLONEDX) $(PYTHON) -m local.dist_twice
 
 clean: ## Remove all builds and installed tools
 	rm -rf target dist .aws-sam .local .venv

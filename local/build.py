@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from . import entry, processes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "template.yaml"
 # The folder of the runs: their logs and packages.
 WORKSPACE = ROOT / ".local"
 # The tools of aws-sam-cli and cargo-lambda.

@@ -130,7 +130,7 @@ def through_docker(invocation: Invocation) -> Any:
     """Runs the function with `sam local invoke` in AWS's image, and returns its answer."""
     directory, function = invocation.local.directory, invocation.function
     package = docker.package(invocation.executable, build.PROGRAMS[function], directory)
-    template = ministack.template({function: str(package)})
+    template = ministack.template(build.TEMPLATE, {function: str(package)})
     # sam passes only the variables that the template declares.
     template["Resources"][function]["Properties"]["Environment"]["Variables"] = invocation.variables
     template_file, event_file = directory / "template.json", directory / "event.json"

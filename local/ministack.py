@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
-from . import aws, build
+from . import aws
 
 # A saved query of Logs Insights.
 QUERY_TYPE = "AWS::Logs::QueryDefinition"
 PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def template(code: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of template.yaml with its included files; `code` has the place of each function's package."""
-    content = yaml_parse((build.ROOT / "template.yaml").read_text())
+def template(path: pathlib.Path, code: Mapping[str, str]) -> dict[str, Any]:
+    """A copy of a template with its included files. `code` has the packages that the template does not name."""
+    content = yaml_parse(path.read_text())
     for section in (content["Mappings"], content["Resources"]):
         location = section.pop("Fn::Transform")["Parameters"]["Location"]
-        section.update(yaml_parse((build.ROOT / location).read_text()))
+        section.update(yaml_parse((path.parent / location).read_text()))
     resources = content["Resources"]
     for name, place in code.items():
         resources[name]["Properties"]["CodeUri"] = place

@@ -122,7 +122,8 @@ def deploy(cloud: aws.LocalAws, name: str, values: Mapping[str, str]) -> dict[st
     With CloudFormation's own calls: 0.2 s, where sam deploy takes 8 s.
     """
     code = {function: f"s3://{CODE_BUCKET}/{function}" for function in build.PROGRAMS}
-    cloud.client("s3").put_object(Bucket=CODE_BUCKET, Key="template", Body=json.dumps(ministack.template(code)))
+    template = ministack.template(build.TEMPLATE, code)
+    cloud.client("s3").put_object(Bucket=CODE_BUCKET, Key="template", Body=json.dumps(template))
     client = cloud.client("cloudformation")
     arguments: dict[str, Any] = {
         "StackName": name,

@@ -42,6 +42,13 @@ def has_standard_library(target: str) -> bool:
     return bool(printed) and any(pathlib.Path(printed).glob("libstd-*"))
 
 
+def compiler() -> str:
+    """The name and version of the compiler: another one gives other programs."""
+    return subprocess.run(
+        ["rustc", "--version"], cwd=build.ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
 def programs(architecture: str, release: Identity) -> dict[str, pathlib.Path]:
     """Builds the programs for one processor and returns their executables by name."""
     target = TARGETS[architecture]

@@ -13,9 +13,10 @@ import zipfile
 
 from samtranslator.yaml_helper import yaml_parse
 
-from .. import build, processes
-from ..release import archive, sbom, template
-from ..release.identity import Identity, identity
+from local import build, processes
+from local.release import archive, sbom, template
+from local.release.identity import Identity, identity
+from local.release_notes import WORKSPACE_VERSION, notes
 
 RELEASE = Identity("1.2.3", "0123456789ab", 1_790_000_000)
 
@@ -23,7 +24,7 @@ RELEASE = Identity("1.2.3", "0123456789ab", 1_790_000_000)
 class Template(unittest.TestCase):
     """The template of a release, made from the real one."""
 
-    source = (build.ROOT / "template.yaml").read_text()
+    source = build.TEMPLATE.read_text()
 
     def test_packaged_template_differs_only_in_its_packages(self) -> None:
         for architecture in ("arm64", "x86_64"):
@@ -77,6 +78,22 @@ class Versions(unittest.TestCase):
         for version in ("", "v0.2.0", "0.2", "0.2.0+build", "01.2.3", "0.2.0 ", "0.2.0/..", "0.2.0-"):
             with self.assertRaises(processes.StackError, msg=version):
                 identity(version)
+
+
+class Notes(unittest.TestCase):
+    """The section of a version in the changelog."""
+
+    def test_notes_are_the_section_of_the_version(self) -> None:
+        changelog = "# Changelog\n\n## Unreleased\n\n## 0.2.0 (2026-11-30)\n\n- new\n\n## 0.1.0\n\n- old\n"
+        self.assertEqual(notes(changelog, "0.2.0"), "- new")
+        self.assertEqual(notes(changelog, "0.1.0"), "- old")
+        for version in ("0.2", "0.3.0", "Unreleased"):
+            with self.assertRaises(processes.StackError, msg=version):
+                notes(changelog, version)
+
+    def test_version_of_the_workspace_has_notes(self) -> None:
+        version = WORKSPACE_VERSION.search((build.ROOT / "Cargo.toml").read_text())
+        self.assertTrue(notes((build.ROOT / "CHANGELOG.md").read_text(), version[1]))
 
 
 class BillOfMaterials(unittest.TestCase):

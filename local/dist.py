@@ -11,9 +11,9 @@ import sys
 import tempfile
 import time
 
-from .. import build, entry, processes
-from . import archive, cross_build, sbom, template
-from .identity import Identity, identity
+from . import build, entry, processes
+from .release import archive, cross_build, sbom, template
+from .release.identity import Identity, identity
 
 DIST = build.ROOT / "dist"
 SUMS = "SHA256SUMS"
@@ -47,7 +47,10 @@ def main() -> int:
     for path in (build.ROOT / "monitoring", build.ROOT / "CHANGELOG.md", build.ROOT / "LICENSE"):
         copy(path, folder / path.name)
     readme = (build.ROOT / "local/release/README.md").read_text()
-    (folder / "README.md").write_text(readme.replace("{version}", release.version))
+    names = {"{version}": release.version, "{release}": release.release, "{rustc}": cross_build.compiler()}
+    for name, value in names.items():
+        readme = readme.replace(name, value)
+    (folder / "README.md").write_text(readme)
     write_sums(folder)
     whole = DIST / f"{release.name}.tar.gz"
     files = {f"{release.name}/{path.relative_to(folder)}": path for path in files_of(folder)}
@@ -78,7 +81,7 @@ def add_functions(
     for program in build.PROGRAMS.values():
         content = archive.function_package(programs[program], release.epoch)
         (folder / template.package(program, architecture)).write_bytes(content)
-    text = template.packaged((build.ROOT / "template.yaml").read_text(), architecture, release)
+    text = template.packaged(build.TEMPLATE.read_text(), architecture, release)
     (folder / template.file_name(architecture)).write_text(text)
 
 
