@@ -8,7 +8,7 @@ use std::future::Future;
 
 use crate::clock::Timestamp;
 use crate::dead_letter::{DELIVERY_INDEX, EventId};
-use crate::destination::{Arn, Destination, LATEST};
+use crate::destination::{Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
 use crate::message::MessageId;
@@ -47,34 +47,17 @@ impl EventKey {
     /// after the name of a function. Empty for most events.
     #[must_use]
     pub fn former(&self, id: Option<&EventId>, destination: &Destination) -> Vec<FormerKey> {
-        let target = destination.key_part();
-        let former_id = id.map(|id| FormerKey {
-            key: Self(format!("{}|{target}", id.as_str())),
-            is_shared: true,
-        });
-        let is_function = |arn: &Arn| arn.function() == Some(arn.as_str());
-        let latest = match destination {
-            Destination::Lambda(arn) if is_function(arn) => {
-                let key = FormerKey { key: self.clone(), is_shared: false };
-                let named = [Some(key), former_id.clone()].into_iter().flatten();
-                named
-                    .map(|it| FormerKey { key: Self(format!("{}{LATEST}", it.key)), ..it })
-                    .collect()
-            }
-            Destination::Lambda(_)
-            | Destination::None
-            | Destination::Http(_)
-            | Destination::Sqs(_)
-            | Destination::Sns(_)
-            | Destination::StateMachine(_)
-            | Destination::EventBus(_)
-            | Destination::Unsupported(_)
-            | Destination::NotAllowed(_)
-            | Destination::Looping(_)
-            | Destination::TooLong(_)
-            | Destination::Missing => Vec::new(),
-        };
-        former_id.into_iter().chain(latest).collect()
+        let with_id = |id: &EventId| Self(format!("{}|{}", id.as_str(), destination.key_part()));
+        let mut keys: Vec<FormerKey> =
+            id.map(|id| FormerKey { key: with_id(id), is_shared: true }).into_iter().collect();
+        if let Destination::Lambda(arn) = destination
+            && arn.function() == Some(arn.as_str())
+        {
+            let current = FormerKey { key: self.clone(), is_shared: false };
+            let unqualified: Vec<_> = keys.iter().cloned().chain([current]).collect();
+            keys.extend(unqualified.into_iter().map(FormerKey::with_latest));
+        }
+        keys
     }
 
     /// Creates a key from its stored text.
@@ -118,6 +101,12 @@ pub struct FormerKey {
     pub key: EventKey,
     /// True if several events may have had the key. An item belongs to the event only if it has its message id.
     pub is_shared: bool,
+}
+
+impl FormerKey {
+    fn with_latest(self) -> Self {
+        Self { key: EventKey(format!("{}{LATEST}", self.key)), ..self }
+    }
 }
 
 impl fmt::Display for EventKey {

@@ -129,3 +129,53 @@ async fn archive_keeps_every_body_of_one_event() -> TestResult {
     assert_eq!(objects.len(), 2, "{objects:?}");
     Ok(())
 }
+
+#[test]
+fn former_keys_are_those_of_version_0_1() -> TestResult {
+    use genesys_replay::dead_letter::{ParsedMessage, parse};
+    use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+    use genesys_replay::ledger::EventKey;
+    use genesys_replay::message::{Message, MessageId};
+
+    const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+    const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:crm";
+    const WHOLE: &str = r#"{"campaignId":"c","callId":"k","status":"S","timestamp":"T"}"#;
+    let webhook = ("Origin", "ingest/webhook");
+    let (sender, receipt) = (("WebhookId", "w 1"), ("ReceiptId", "r-1"));
+    let wrapped = r#"{"eventType":"dead-letter","originalEvent":{"order":1}}"#;
+    let event = r#"{"eventType":"dead-letter","originalEvent":{"id":"e-1","detail-type":"t","source":"s","detail":{}}}"#;
+    // An id that is not valid in a key was replaced by its digest.
+    let digest = genesys_replay::digest::hexadecimal("w 1");
+    let shared = |id: &str, target: &str| (format!("{id}|{target}"), true);
+    for (body, attributes, target, expected) in [
+        ("{}", vec![webhook, sender, receipt], QUEUE, vec![shared(&digest, QUEUE)]),
+        ("{}", vec![webhook, receipt], QUEUE, vec![shared("r-1", QUEUE)]),
+        (WHOLE, vec![webhook, receipt], QUEUE, vec![]),
+        (wrapped, vec![("Origin", "ingest/dead-letter"), receipt], QUEUE, vec![]),
+        (wrapped, vec![("WebhookId", "w-1"), receipt], QUEUE, vec![shared("w-1", QUEUE)]),
+        (event, vec![("WebhookId", "w-1"), receipt], QUEUE, vec![]),
+        (
+            wrapped,
+            vec![("WebhookId", "w-1")],
+            FUNCTION,
+            vec![
+                shared("w-1", FUNCTION),
+                shared("w-1", &format!("{FUNCTION}:$LATEST")),
+                (format!("own|{FUNCTION}:$LATEST"), false),
+            ],
+        ),
+    ] {
+        let mut message = Message::new(MessageId::new("m-1").ok_or("id")?, body.to_owned());
+        let attributes = attributes.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        message.attributes.extend(attributes);
+        let ParsedMessage::DeadLetter(parsed) = parse(&message) else {
+            return Err(format!("{body} is not an event").into());
+        };
+        let target = ReplayTarget::Original(AllowedTargets::Any).destination(Some(target), &[]);
+        let key = EventKey::stored(&format!("own|{}", target.key_part()));
+        let former = key.former(parsed.former_id.as_ref(), &target).into_iter();
+        let former: Vec<_> = former.map(|it| (it.key.to_string(), it.is_shared)).collect();
+        assert_eq!(former, expected, "{body} {:?}", message.attributes);
+    }
+    Ok(())
+}
