@@ -44,8 +44,8 @@ const MAX_EVENT_ID_BYTES: usize = 256;
 pub struct DeadLetter<'m> {
     /// The event's own id, if it is usable.
     pub event_id: Option<EventId>,
-    /// The id that versions before 0.2 gave the event, if it is another one. Other events may have had the same.
-    pub former_id: Option<EventId>,
+    /// The id that version 0.1.0 gave the event, if it is another one.
+    pub former_id: Option<FormerId>,
     /// The event's type with placeholders, such as `v2.detail.events.conversation.{id}.customer.end`.
     pub event_type: Option<String>,
     /// The interaction of the event, if it has one.
@@ -140,6 +140,15 @@ impl EventId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// An id of version 0.1.0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerId {
+    /// The id.
+    pub id: EventId,
+    /// True if several events may have had the id.
+    pub is_shared: bool,
 }
 
 /// The result of [`parse`].
@@ -261,15 +270,14 @@ pub fn parse(message: &Message) -> ParsedMessage<'_> {
         opened = redriven(message, source, opened);
     }
     if let ParsedMessage::DeadLetter(dead_letter) = &mut opened {
-        let resent_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
         if dead_letter.event_id.is_none() {
             // A resent message has a new message id but is still the same event.
-            dead_letter.event_id = resent_id;
-        } else if resent_id.is_some() && resent_id == dead_letter.former_id {
-            // The event has a ledger item of an older version.
-            dead_letter.event_id = dead_letter.former_id.take();
+            dead_letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
         }
         if message.replay_plan().is_some() {
+            if let Some(former) = message.attribute(resent::FORMER_ID).and_then(EventId::new) {
+                (dead_letter.event_id, dead_letter.former_id) = (Some(former), None);
+            }
             // In an operator replay, the time and id of the message are new and prove nothing about the
             // delivery.
             dead_letter.report =

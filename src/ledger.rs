@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 
 use crate::clock::Timestamp;
-use crate::dead_letter::{DELIVERY_INDEX, EventId};
+use crate::dead_letter::{DELIVERY_INDEX, EventId, FormerId};
 use crate::destination::{Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
@@ -43,13 +43,15 @@ impl EventKey {
         target == Some(destination.key_part())
     }
 
-    /// Returns the keys that versions before 0.2 may have given the event: with the id of that time, and with `$LATEST`
-    /// after the name of a function. Empty for most events.
+    /// Returns the keys that version 0.1.0 may have given the event: with the id of that time, and with `$LATEST` after the
+    /// name of a function. Empty for most events.
     #[must_use]
-    pub fn former(&self, id: Option<&EventId>, destination: &Destination) -> Vec<FormerKey> {
-        let with_id = |id: &EventId| Self(format!("{}|{}", id.as_str(), destination.key_part()));
-        let mut keys: Vec<FormerKey> =
-            id.map(|id| FormerKey { key: with_id(id), is_shared: true }).into_iter().collect();
+    pub fn former(&self, id: Option<&FormerId>, destination: &Destination) -> Vec<FormerKey> {
+        let with_id = |FormerId { id, is_shared }: &FormerId| FormerKey {
+            key: Self(format!("{}|{}", id.as_str(), destination.key_part())),
+            is_shared: *is_shared,
+        };
+        let mut keys: Vec<FormerKey> = id.map(with_id).into_iter().collect();
         if let Destination::Lambda(arn) = destination
             && arn.function() == Some(arn.as_str())
         {
@@ -94,12 +96,13 @@ impl EventKey {
     }
 }
 
-/// A key that an older version may have given an event.
+/// A key that version 0.1.0 may have given an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormerKey {
     /// The key.
     pub key: EventKey,
-    /// True if several events may have had the key. An item belongs to the event only if it has its message id.
+    /// True if several events may have had the key. The item then belongs to the event only if something else proves it,
+    /// such as the message id.
     pub is_shared: bool,
 }
 

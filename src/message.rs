@@ -50,6 +50,8 @@ pub mod resent {
     /// The event id, if the event has no id of its own. The key uses the id of the first message, and a
     /// resent message has another id.
     pub const EVENT_ID: &str = "ReplayEventId";
+    /// The id that an older version gave the event, if its ledger item proves it. It replaces the event's id.
+    pub const FORMER_ID: &str = "ReplayFormerId";
 }
 
 /// The system attribute of a message that SQS moved from another queue after too many receives: that queue's

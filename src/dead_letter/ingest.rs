@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::event_bridge::is_from_event_bridge;
-use super::{Envelope, EventId, ParsedMessage, UnreplayableReason};
+use super::{Envelope, EventId, FormerId, ParsedMessage, UnreplayableReason};
 use crate::digest;
 use crate::message::ingested;
 
@@ -76,13 +76,25 @@ pub(super) fn sender_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventI
     of(id).or_else(|| of(&digest::hexadecimal(id)))
 }
 
-/// Returns the id that versions before 0.2 gave an event without an id of its own: the sender's id, else the id of the
-/// request. Several events may share the sender's id.
-pub(super) fn former_id(envelope: &Envelope<'_>) -> Option<EventId> {
-    match envelope.attribute(ingested::WEBHOOK_ID) {
-        Some(id) => EventId::new(id).or_else(|| EventId::new(digest::hexadecimal(id))),
-        None => receipt_id(envelope),
-    }
+/// Returns the id that version 0.1.0 gave an event without the id of a whole event: the sender's id, else `own_id`, else
+/// the id of the request, else the message id. `None` if it is `current`.
+pub(super) fn former_id(
+    envelope: &Envelope<'_>,
+    own_id: Option<EventId>,
+    current: Option<&EventId>,
+) -> Option<FormerId> {
+    let of_sender = envelope.attribute(ingested::WEBHOOK_ID);
+    let is_shared = of_sender.is_some();
+    let of_sender = of_sender.and_then(|id| EventId::new(id).or_else(|| digest_id(id)));
+    let id = of_sender
+        .or(own_id)
+        .or_else(|| receipt_id(envelope))
+        .or_else(|| EventId::new(envelope.message.id.as_str()))?;
+    current.is_some_and(|current| *current != id).then_some(FormerId { id, is_shared })
+}
+
+fn digest_id(id: &str) -> Option<EventId> {
+    EventId::new(digest::hexadecimal(id))
 }
 
 /// Returns the id of the request that carried the message.

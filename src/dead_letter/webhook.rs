@@ -13,7 +13,7 @@ use crate::message::ingested;
 /// understand them. The body is never parsed as an envelope.
 pub(super) fn parse_ingested_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let webhook = envelope.body.object().filter(|_| is_from(envelope, ingested::WEBHOOK))?;
-    Some(opened(envelope, own_id(webhook)))
+    Some(opened(envelope, webhook))
 }
 
 /// Parses a webhook that another system put on the queue, recognised by a campaign or contact and another member.
@@ -22,38 +22,36 @@ pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<
     let has = |names: &[&str]| names.iter().filter(|name| webhook.text(name).is_some()).count();
     let owners = has(&["campaignId", "contactId"]);
     let is_webhook = owners > 0 && owners + has(&["callId", "status", "timestamp"]) > 1;
-    is_webhook.then(|| opened(envelope, own_id(webhook)))
+    is_webhook.then(|| opened(envelope, webhook))
 }
 
 /// Returns a webhook as a dead letter. It has no interaction, and an id that identifies a repeated call.
-fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> ParsedMessage<'m> {
-    let sender_id = sender_id(envelope, envelope.text);
-    let own_id = own_id.and_then(EventId::new);
-    let has_former_id = sender_id.is_some() || own_id.is_none();
-    let event = InnerEvent {
-        id: sender_id.or(own_id).or_else(|| EventId::new(digest::hexadecimal(envelope.text))),
-        ..InnerEvent::default()
-    };
+fn opened<'m>(envelope: &Envelope<'m>, webhook: &Object<'_>) -> ParsedMessage<'m> {
+    let id = sender_id(envelope, envelope.text)
+        .or_else(|| own_id(webhook, Object::text))
+        .or_else(|| EventId::new(digest::hexadecimal(envelope.text)));
+    // Version 0.1.0 did not accept numbers here.
+    let former_id = former_id(envelope, own_id(webhook, Object::string), id.as_ref());
     let mut failure = failure_around(envelope);
     if let Some(count) = envelope.attribute(ingested::RETRY_COUNT) {
         failure.retry_attempts = count.parse().unwrap_or(0);
     }
-    DeadLetter {
-        former_id: former_id(envelope).filter(|_| has_former_id),
-        ..DeadLetter::new(event, envelope.text, failure)
-    }
-    .into()
+    let event = InnerEvent { id, ..InnerEvent::default() };
+    DeadLetter { former_id, ..DeadLetter::new(event, envelope.text, failure) }.into()
 }
 
-/// Returns an id from call, status and time; `None` if one of them is missing.
-fn own_id(webhook: &Object<'_>) -> Option<String> {
+/// Returns an id from call, status and time, as `read` returns them; `None` if one of them is missing.
+fn own_id<'w>(
+    webhook: &Object<'w>,
+    read: fn(&Object<'w>, &str) -> Option<String>,
+) -> Option<EventId> {
     if !webhook.has("campaignId") && !webhook.has("contactId") {
         return None;
     }
-    let call = webhook.text("callId")?;
-    let status = webhook.text("status")?;
-    let timestamp = webhook.text("timestamp")?;
-    Some(format!("{call}/{status}/{timestamp}"))
+    let call = read(webhook, "callId")?;
+    let status = read(webhook, "status")?;
+    let timestamp = read(webhook, "timestamp")?;
+    EventId::new(format!("{call}/{status}/{timestamp}"))
 }
 
 /// Reads the body of a webhook that was received over HTTP.

@@ -30,10 +30,12 @@ pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<
         ..OriginalFailure::default()
     };
     let mut event = InnerEvent::read(Object::read(payload).as_ref());
-    let has_own_id = event.id.is_some();
-    event.id = event.id.or_else(|| given_id(envelope, payload));
-    let former_id = former_id(envelope).filter(|id| !has_own_id && Some(id) != event.id.as_ref());
-    Some(DeadLetter { former_id, ..DeadLetter::new(event, payload, failure) }.into())
+    let mut former = None;
+    if event.id.is_none() {
+        event.id = given_id(envelope, payload);
+        former = former_id(envelope, None, event.id.as_ref());
+    }
+    Some(DeadLetter { former_id: former, ..DeadLetter::new(event, payload, failure) }.into())
 }
 
 /// The checked members of a sender's wrapper.

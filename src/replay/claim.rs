@@ -12,7 +12,9 @@ use super::{Outcome, Ports, RecordResult, Replay};
 use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
 use crate::genesys::Genesys;
-use crate::ledger::{Claim, ClaimMetadata, ClaimRequest, Lease, Ledger, LedgerError};
+use crate::ledger::{
+    Claim, ClaimMetadata, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError,
+};
 use crate::message::Message;
 
 impl<P: Ports> Replay<P> {
@@ -59,6 +61,24 @@ impl<P: Ports> Replay<P> {
         };
         let max_receives = self.queue_limits(queue_arn).await.max_receives;
         max_receives.is_some_and(|max_receives| is_soon_parked(message.receive_count, max_receives))
+    }
+
+    /// Returns the key under which version 0.1.0 stored the event; `None` without such an item. The event continues under
+    /// this key.
+    pub(super) async fn former_key(
+        &self,
+        task: &RecordTask<'_>,
+    ) -> Result<Option<EventKey>, LedgerError> {
+        for former in task.key.former(task.dead_letter.former_id.as_ref(), &task.destination) {
+            let is_of_event = |item: &KnownState| {
+                !former.is_shared
+                    || item.accepted.message_id.as_deref() == Some(task.message.id.as_str())
+            };
+            if self.ledger.look_up(&former.key).await?.as_ref().is_some_and(is_of_event) {
+                return Ok(Some(former.key));
+            }
+        }
+        Ok(None)
     }
 
     /// Reserves the calls of one replay in the rate limit of Genesys Cloud, and waits for them. `Err` is the result if

@@ -176,6 +176,8 @@ impl<P: Ports> Replay<P> {
         if self.is_archived_unclaimed(task) {
             return Some(self.archive_malformed(task).await);
         }
+        let former = self.former_key(task).await.ok().flatten().map(|key| task.with_key(key));
+        let task = former.as_ref().unwrap_or(task);
         let lease = match self.claim_at_once(task, ctx).await {
             Ok(Claim::Acquired(lease)) if task.dead_letter.own_echo => {
                 return Some(self.archive_own_echo(task, &lease).await);
@@ -203,11 +205,6 @@ impl<P: Ports> Replay<P> {
                 }
             },
         };
-        if lease.is_in_first_round()
-            && let Ok(Some(ended)) = self.former_end(task, &lease).await
-        {
-            return Some(ended);
-        }
         // The mark cannot wait for another receive. If time is short, the archive is written without a mark.
         let status = RetryStatus::ExhaustedRetries;
         let marker = Marker::Pending;

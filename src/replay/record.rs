@@ -7,7 +7,6 @@ use super::invocation::InvocationContext;
 use super::phase::{Phase, Step};
 use super::task::RecordTask;
 use super::{Ports, RecordResult, Replay};
-use crate::failure::FailureCode;
 use crate::ledger::Lease;
 
 impl<P: Ports> Replay<P> {
@@ -43,17 +42,17 @@ impl<P: Ports> Replay<P> {
         {
             return Ok(limited);
         }
+        let former = match self.step(ctx, unclaimed, self.former_key(task)).await? {
+            Ok(key) => key.map(|key| task.with_key(key)),
+            Err(error) => return Ok(self.ledger_failed(task.message, &error)),
+        };
+        let task = former.as_ref().unwrap_or(task);
         let claiming = self.claim_event(task, ctx);
         let (lease, handling) = match self.step(ctx, unclaimed, claiming).await? {
             Ok(claimed) => claimed,
             Err(result) => return Ok(result),
         };
         let claimed = || Phase::claimed(&lease);
-        if matches!(handling, Handling::RejectStale | Handling::Deliver)
-            && let Some(result) = self.end_as_former(task, ctx, &lease).await?
-        {
-            return Ok(result);
-        }
         match handling {
             Handling::ArchiveOwnEcho => {
                 let archiving = self.archive_own_echo(task, &lease);
@@ -69,28 +68,6 @@ impl<P: Ports> Replay<P> {
                 self.step(ctx, claimed, rejecting).await
             }
             Handling::Deliver => self.deliver(task, ctx, lease).await,
-        }
-    }
-
-    /// Ends an event that an older version finished under another key; `None` if the event is to be handled.
-    async fn end_as_former(
-        &self,
-        task: &RecordTask<'_>,
-        ctx: InvocationContext<'_>,
-        lease: &Lease,
-    ) -> Step<Option<RecordResult>> {
-        if !lease.is_in_first_round() {
-            return Ok(None);
-        }
-        let claimed = || Phase::claimed(lease);
-        let former = self.former_end(task, lease);
-        match self.step(ctx, claimed, former).await? {
-            Ok(ended) => Ok(ended),
-            Err(error) => {
-                let release = self.release(task, lease, FailureCode::LedgerUnavailable);
-                self.step(ctx, claimed, release).await?;
-                Ok(Some(self.ledger_failed(task.message, &error)))
-            }
         }
     }
 

@@ -28,6 +28,17 @@ impl<'b> RecordTask<'b> {
         Self { message, dead_letter, target: destination.to_string(), destination, key }
     }
 
+    /// Returns the same record with another key of its event.
+    pub(super) fn with_key(&self, key: EventKey) -> Self {
+        Self {
+            message: self.message,
+            dead_letter: self.dead_letter,
+            destination: self.destination.clone(),
+            target: self.target.clone(),
+            key,
+        }
+    }
+
     /// Returns the report on an accepted delivery that failed later; `None` if the message is not a failure record.
     pub(super) fn report(&self) -> Option<&FailureReport> {
         self.dead_letter.report.as_ref()

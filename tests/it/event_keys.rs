@@ -140,6 +140,8 @@ fn former_keys_are_those_of_version_0_1() -> TestResult {
     const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
     const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:crm";
     const WHOLE: &str = r#"{"campaignId":"c","callId":"k","status":"S","timestamp":"T"}"#;
+    const NUMBER: &str = r#"{"campaignId":"c","callId":"k","status":"S","timestamp":7}"#;
+    const SPACE: &str = r#"{"campaignId":"c","callId":"k","status":"S","timestamp":"7 pm"}"#;
     let webhook = ("Origin", "ingest/webhook");
     let (sender, receipt) = (("WebhookId", "w 1"), ("ReceiptId", "r-1"));
     let wrapped = r#"{"eventType":"dead-letter","originalEvent":{"order":1}}"#;
@@ -147,10 +149,15 @@ fn former_keys_are_those_of_version_0_1() -> TestResult {
     // An id that is not valid in a key was replaced by its digest.
     let digest = genesys_replay::digest::hexadecimal("w 1");
     let shared = |id: &str, target: &str| (format!("{id}|{target}"), true);
+    let own = |id: &str, target: &str| (format!("{id}|{target}"), false);
     for (body, attributes, target, expected) in [
         ("{}", vec![webhook, sender, receipt], QUEUE, vec![shared(&digest, QUEUE)]),
-        ("{}", vec![webhook, receipt], QUEUE, vec![shared("r-1", QUEUE)]),
+        ("{}", vec![webhook, receipt], QUEUE, vec![own("r-1", QUEUE)]),
         (WHOLE, vec![webhook, receipt], QUEUE, vec![]),
+        // Version 0.1.0 did not accept a number for the time, and not an id with a space.
+        (NUMBER, vec![webhook, receipt], QUEUE, vec![own("r-1", QUEUE)]),
+        (SPACE, vec![webhook, receipt], QUEUE, vec![own("r-1", QUEUE)]),
+        (SPACE, vec![], QUEUE, vec![own("m-1", QUEUE)]),
         (wrapped, vec![("Origin", "ingest/dead-letter"), receipt], QUEUE, vec![]),
         (wrapped, vec![("WebhookId", "w-1"), receipt], QUEUE, vec![shared("w-1", QUEUE)]),
         (event, vec![("WebhookId", "w-1"), receipt], QUEUE, vec![]),
@@ -161,7 +168,7 @@ fn former_keys_are_those_of_version_0_1() -> TestResult {
             vec![
                 shared("w-1", FUNCTION),
                 shared("w-1", &format!("{FUNCTION}:$LATEST")),
-                (format!("own|{FUNCTION}:$LATEST"), false),
+                own("own", &format!("{FUNCTION}:$LATEST")),
             ],
         ),
     ] {

@@ -35,7 +35,8 @@ pub struct FunctionFacts {
 }
 
 /// Returns the version, and the commit if it is there, in a description of the form
-/// `genesys-replay 0.2.0 (8eeb57644a11): …`. The template writes it, because Lambda knows no version of a program.
+/// `genesys-replay 0.2.0 (8eeb57644a11): …`. The template writes it, because Lambda does not store the
+/// version of a program.
 fn described_release(description: &str) -> Option<&str> {
     let (program, _) = description.split_once(':')?;
     program.strip_prefix("genesys-replay ").filter(|release| !release.is_empty())

@@ -1,6 +1,6 @@
 //! Messages that the command puts on the queue that the function drains.
 
-use genesys_replay::dead_letter::{ParsedMessage, parse};
+use genesys_replay::dead_letter::{EventId, ParsedMessage, parse};
 use genesys_replay::digest;
 use genesys_replay::message::{Message, resent};
 use genesys_replay::queue::NewMessage;
@@ -42,15 +42,15 @@ pub(crate) fn new_message(
     })
 }
 
-/// Gives a message the id that an older version gave its event, if `event_id` is that id. The function then continues
-/// the ledger item of that version.
+/// Gives a message of an operator replay the id that an older version gave its event, if `event_id` is another id than
+/// that of the message. The function then continues the ledger item of that version.
 pub(crate) fn keep_former_id(message: &mut Message, event_id: &str) {
-    let former = match parse(message) {
-        ParsedMessage::DeadLetter(dead_letter) => dead_letter.former_id,
-        ParsedMessage::Unreplayable(_) => None,
+    let ParsedMessage::DeadLetter(dead_letter) = parse(message) else {
+        return;
     };
-    if former.is_some_and(|former| former.as_str() == event_id) {
-        message.attributes.insert(resent::EVENT_ID.to_owned(), event_id.to_owned());
+    let id = dead_letter.event_id.as_ref().map_or(message.id.as_str(), EventId::as_str);
+    if id != event_id {
+        message.attributes.insert(resent::FORMER_ID.to_owned(), event_id.to_owned());
     }
 }
 

@@ -148,7 +148,7 @@ pub enum PlanFault {
     #[error("not a plan of this version (line {line}, column {column})")]
     Unreadable { line: usize, column: usize },
     #[error("{PROGRAM} cannot read a plan of {0}; install that version")]
-    OtherVersion(String),
+    NewerVersion(String),
     #[error("the format is '{0}', but this version reads '{PLAN_FORMAT}'")]
     Format(String),
     #[error("the content does not match the hash, so the plan was changed after it was made")]
@@ -182,8 +182,8 @@ impl Plan {
             return Err(PlanFault::Format(value.format.chars().take(60).collect()));
         }
         let plan: Self =
-            serde_json::from_slice(file).map_err(|error| match other_writer(file) {
-                Some(writer) => PlanFault::OtherVersion(writer.chars().take(60).collect()),
+            serde_json::from_slice(file).map_err(|error| match newer_writer(file) {
+                Some(writer) => PlanFault::NewerVersion(writer.chars().take(60).collect()),
                 None => unreadable(error),
             })?;
         if hash(&plan.content) != plan.hash || id(&plan.content, &plan.hash) != plan.id {
@@ -211,8 +211,8 @@ struct Format {
     format: String,
 }
 
-/// Returns the program that wrote this plan, if it is another one than this.
-fn other_writer(file: &[u8]) -> Option<String> {
+/// Returns the program that wrote this plan, if its version is newer than this one.
+fn newer_writer(file: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Written {
         content: Writer,
@@ -222,7 +222,15 @@ fn other_writer(file: &[u8]) -> Option<String> {
         written_by: String,
     }
     let plan: Written = serde_json::from_slice(file).ok()?;
-    Some(plan.content.written_by).filter(|writer| writer != PROGRAM)
+    let writer = plan.content.written_by;
+    (version_in(&writer)? > version_in(PROGRAM)?).then_some(writer)
+}
+
+/// Returns the numbers of the version in `genesys-replay 0.2.0 (8eeb57644a11)`. Versions before a release count as the
+/// release.
+fn version_in(program: &str) -> Option<Vec<u32>> {
+    let version = program.split(' ').nth(1)?.split('-').next()?;
+    version.split('.').map(|number| number.parse().ok()).collect()
 }
 
 fn hash(content: &PlanContent) -> String {

@@ -212,6 +212,8 @@ fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
     if digest::hexadecimal(&message.body) != item.body_sha256 {
         return Err(FetchError::Changed);
     }
+    // Before the edit, because an edit must not change the event's id.
+    keep_former_id(&mut message, item.event_id());
     if let Some(edit) = &item.edit {
         let editing = Editing::of(edit.patch.clone()).map_err(|_| FetchError::Edit)?;
         let change = editing.change(&message.body).map_err(|_| FetchError::Edit)?;
@@ -220,6 +222,5 @@ fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
         }
         message.body = change.body;
     }
-    keep_former_id(&mut message, item.event_id());
     Ok(message)
 }

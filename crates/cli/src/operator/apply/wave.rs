@@ -13,6 +13,7 @@ use super::{
 };
 use crate::ledger::LedgerReader;
 use crate::operator::classified_message::ClassifiedMessage;
+use crate::operator::plan::PlanItem;
 
 /// The maximum size of a wave, whatever the ramp, because a run stops for failures only at the end of a wave.
 const MAX_WAVE_MESSAGES: usize = 1_000;
@@ -77,15 +78,15 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         let mut indices = Vec::new();
         let mut messages: Vec<Message> = Vec::new();
         for (index, message) in fetched {
-            match message {
+            match message.map(|message| tag_with_plan(message, &self.plan.id)) {
                 // The ledger would treat this message as another event.
-                Ok(message) if self.key_of(&message) != self.item(index).key => {
+                Ok(message) if !self.is_of(&message, self.item(index)) => {
                     let reason = "the event would now go to another target: make a new plan";
                     self.not_sent(run, index, reason.to_owned())?;
                 }
                 Ok(message) => {
                     indices.push(index);
-                    messages.push(tag_with_plan(message, &self.plan.id));
+                    messages.push(message);
                 }
                 Err(error) => self.not_sent(run, index, error.to_string())?,
             }
@@ -179,11 +180,14 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         Ok(())
     }
 
-    /// Returns the key that the function would give to a message's event.
-    fn key_of(&self, message: &Message) -> String {
+    /// Returns true if the function would handle a message as the event of this item.
+    fn is_of(&self, message: &Message, item: &PlanItem) -> bool {
         let message =
             Message { queue_arn: Some(self.plan.content.queue_arn.clone()), ..message.clone() };
-        ClassifiedMessage::of(&message, self.target).key.to_string()
+        let classified = ClassifiedMessage::of(&message, self.target);
+        let former = classified.key.former(None, &classified.destination);
+        classified.key.as_str() == item.key
+            || former.iter().any(|former| former.key.as_str() == item.key)
     }
 }
 

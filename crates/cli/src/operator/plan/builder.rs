@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::destination::ReplayTarget;
+use genesys_replay::destination::{LATEST, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::{FormerKey, Status};
@@ -52,17 +52,6 @@ pub struct PlanBuilder<'a, L> {
 /// A copy of such a message would no longer identify the failed delivery.
 const ONLY_BY_MOVING: &str = "only this message reports the later failure of its target: move the message to the function's queue with the redrive of SQS";
 
-/// The known facts about the rejection of a dead letter.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Rejection {
-    /// The failure code.
-    pub(super) code: Option<String>,
-    /// The time of the rejection.
-    pub(super) at: Option<Timestamp>,
-    /// The id by which the rejecting version knew the event.
-    pub(super) event_id: Option<String>,
-}
-
 /// A dead letter that is to be looked up in the ledger.
 struct Pending {
     item: PlanItem,
@@ -70,21 +59,29 @@ struct Pending {
     at: Option<Timestamp>,
     /// The message as an operator replay would send it.
     message: Message,
-    former: Vec<FormerItem>,
+    /// The keys that an older version may have given the event.
+    former: Vec<FormerKey>,
+    first_seen: Option<Timestamp>,
 }
 
-/// A ledger item that an older version may have written for the event.
-struct FormerItem {
-    key: FormerKey,
-    /// True if an archived object proves that the key was that of the event.
-    is_proven: bool,
-}
-
-impl FormerItem {
-    /// Returns true if a record under the key is about the event of this message.
-    fn is_about(&self, record: &Record, message: &Message) -> bool {
-        !self.key.is_shared || self.is_proven || record.message_id == message.id.as_str()
+impl Pending {
+    /// Returns true if a record under a former key is about this event.
+    fn is_about(&self, former: &FormerKey, record: &Record) -> bool {
+        // The ledger keeps the time of the first claim in all rounds and replays.
+        let is_same_time = self.first_seen.is_some() && record.first_seen == self.first_seen;
+        !former.is_shared || is_same_time || record.message_id == self.message.id.as_str()
     }
+}
+
+/// The known facts about the rejection of a dead letter.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rejection {
+    /// The failure code.
+    pub(super) code: Option<String>,
+    /// The time of the rejection.
+    pub(super) at: Option<Timestamp>,
+    /// The time at which the event was first seen, as in the archived object.
+    pub(super) first_seen: Option<Timestamp>,
 }
 
 impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
@@ -127,14 +124,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         Ok(())
     }
 
-    /// Considers one dead letter: the message as it was in the queue, and what is known of its rejection.
+    /// Considers one dead letter: the message as it was in the queue, and the known facts about its rejection.
     pub(super) async fn consider(
         &mut self,
         mut message: Message,
         place: Location,
         rejection: Rejection,
     ) -> Result<(), AwsError> {
-        let Rejection { code, at, event_id } = rejection;
+        let Rejection { code, at, first_seen } = rejection;
         message.queue_arn = Some(self.context.queue_arn.to_owned());
         let plan = (resent::PLAN.to_owned(), "this plan".to_owned());
         message.attributes.extend([plan]);
@@ -159,19 +156,20 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             edit: None,
         };
         let former_id = event.and_then(|event| event.former_id.as_ref());
-        let is_proven = former_id.is_some_and(|id| event_id.as_deref() == Some(id.as_str()));
-        let former = classified.key.former(former_id, &classified.destination).into_iter();
-        let former: Vec<_> = former.map(|key| FormerItem { key, is_proven }).collect();
+        let former = classified.key.former(former_id, &classified.destination);
+        // The event as an older version may have stored it.
+        let known_as = |key: &FormerKey| PlanItem { key: key.key.to_string(), ..item.clone() };
         let is_selected = match &self.wanted {
             // The ledger has already decided on everything except the event type.
             Some(wanted) => {
-                let mut keys = former.iter().map(|it| it.key.key.as_str()).chain([&*item.key]);
+                let mut keys = former.iter().map(|it| it.key.as_str()).chain([&*item.key]);
                 keys.any(|key| wanted.contains_key(key))
                     && self.selection.matches_topic(&item.event_type)
             }
             // A code that is not known yet is checked after the look-up.
             None => {
-                self.selection.matches_item(&item)
+                (self.selection.matches_item(&item)
+                    || former.iter().any(|key| self.selection.matches_item(&known_as(key))))
                     && item
                         .failure_code
                         .as_deref()
@@ -188,7 +186,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             self.exclusions.add(reason, item.event_id());
             return Ok(());
         }
-        self.pending.push(Pending { item, at, message, former });
+        self.pending.push(Pending { item, at, message, former, first_seen });
         if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
         }
@@ -199,25 +197,30 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys = pending.iter().map(|it| it.item.key.as_str());
-        let former = pending.iter().flat_map(|it| &it.former).map(|it| it.key.key.as_str());
+        let former = pending.iter().flat_map(|it| &it.former).map(|it| it.key.as_str());
         let keys: Vec<&str> = keys.chain(former).collect();
         let mut records = HashMap::new();
         for keys in keys.chunks(MAX_LEDGER_KEYS) {
             records.extend(self.ledger.find_by_key(keys).await?);
         }
-        for pending in pending {
-            let Pending { mut item, at, mut message, former } = pending;
-            let own = records.get(&item.key);
-            let find = |it: &&FormerItem| {
-                let record = records.get(it.key.key.as_str());
-                record.is_some_and(|record| it.is_about(record, &message))
-            };
-            let former = former.iter().find(find).filter(|_| own.is_none());
-            let record = own.or_else(|| records.get(former?.key.key.as_str()));
-            if let Some(former) = former.filter(|it| it.key.is_shared) {
-                item.key = former.key.key.to_string();
-                keep_former_id(&mut message, item.event_id());
+        for mut pending in pending {
+            let former = pending.former.iter().find(|former| {
+                let record = records.get(former.key.as_str());
+                record.is_some_and(|record| pending.is_about(former, record))
+            });
+            if let Some(FormerKey { key, .. }) = former
+                && !records.contains_key(&pending.item.key)
+            {
+                pending.item.key = key.to_string();
+                // Only the key of a function may name its target in another form.
+                if pending.item.key.ends_with(LATEST) {
+                    let target = pending.item.target_key().to_owned();
+                    pending.item.target = target;
+                }
+                keep_former_id(&mut pending.message, pending.item.event_id());
             }
+            let Pending { mut item, at, message, .. } = pending;
+            let record = records.get(&item.key);
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
                 let at = record.and_then(|record| record.processed).or(at);
@@ -235,8 +238,6 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 self.exclusions.add(reason, item.event_id());
                 continue;
             }
-            // The function reads the item of `$LATEST`, but writes another one.
-            let record = record.filter(|_| former.is_none_or(|it| it.key.is_shared));
             item.ledger = record.map(LedgerSnapshot::of);
             item.predicted.attempt = record.map_or(0, |record| record.attempts) + 1;
             self.choose(item, at);

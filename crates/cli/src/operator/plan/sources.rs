@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
 
 use super::Location;
 use super::builder::{PlanBuilder, Rejection};
@@ -59,7 +60,7 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
             let rejection = Rejection {
                 at: document.archived_at(),
                 code: Some(document.failure_code),
-                event_id: Some(document.event_id),
+                first_seen: Timestamp::parse(&document.first_seen_at),
             };
             self.consider(message, Location::Object { key, etag }, rejection).await?;
         }
