@@ -32,11 +32,14 @@ def main() -> int:
     release = identity(version)
     cross_build.prepare(architectures)
     folder = DIST / release.name
+    whole = DIST / f"{release.name}.tar.gz"
+    # First, so that no file of an earlier build remains after a failed one.
     shutil.rmtree(folder, ignore_errors=True)
+    whole.unlink(missing_ok=True)
     folder.mkdir(parents=True)
     executables = {}
     for number, architecture in enumerate(architectures, 1):
-        processes.say(f"{release.name}, {architecture} ({number} of {len(architectures)})")
+        processes.say(f"{release.name} for {architecture} ({number} of {len(architectures)})")
         executables[architecture] = cross_build.programs(architecture, release)
     with tempfile.TemporaryDirectory() as documentation:
         document(executables[build.architecture()][build.OPERATOR], pathlib.Path(documentation))
@@ -44,15 +47,14 @@ def main() -> int:
             add_functions(folder, architecture, programs, release)
             add_command(folder, architecture, programs[build.OPERATOR], pathlib.Path(documentation), release)
             sbom.write(folder, architecture, programs, release)
-    for path in (build.ROOT / "monitoring", build.ROOT / "CHANGELOG.md", build.ROOT / "LICENSE"):
-        copy(path, folder / path.name)
+    for name in ("monitoring", "docs", "CHANGELOG.md", "SECURITY.md", "LICENSE"):
+        copy(build.ROOT / name, folder / name)
     readme = (build.ROOT / "local/release/README.md").read_text()
     names = {"{version}": release.version, "{release}": release.release, "{rustc}": cross_build.compiler()}
     for name, value in names.items():
         readme = readme.replace(name, value)
     (folder / "README.md").write_text(readme)
     write_sums(folder)
-    whole = DIST / f"{release.name}.tar.gz"
     files = {f"{release.name}/{path.relative_to(folder)}": path for path in files_of(folder)}
     whole.write_bytes(archive.tar(files, release.epoch))
     whole.with_name(f"{whole.name}.sha256").write_text(sum_line(whole, whole.name))

@@ -17,6 +17,8 @@ from .scenarios import SCENARIOS
 
 # Tools of the system only: no cargo, and no tool of this repository.
 PATH = "/usr/bin:/bin"
+# Two functions, and two included files.
+PACKAGED_FILES = 4
 
 
 def main() -> int:
@@ -52,15 +54,22 @@ def main() -> int:
 def deploy(cloud: aws.LocalAws, folder: pathlib.Path, values: Mapping[str, str]) -> dict[str, str]:
     """Deploys the folder with `sam deploy`, and returns the outputs of the stack."""
     path = folder / template.file_name(build.architecture())
+    # The local AWS does not support all of the template. The template itself is only packaged.
     adapted = path.with_name("ministack.json")
     adapted.write_text(json.dumps(ministack.template(path, {})))
     cloud.client("s3").create_bucket(Bucket=stack.CODE_BUCKET)
-    processes.say(f"sam deploy, from a copy of {folder.name} ...")
-    command = [str(build.SAM_TOOLS / "sam"), "deploy", "--template-file", adapted.name]
-    command += ["--stack-name", stack.STACK_NAME, "--s3-bucket", stack.CODE_BUCKET, "--no-progressbar"]
+    env = cloud.env | {"AWS_ENDPOINT_URL": cloud.endpoint}
+    sam, upload = str(build.SAM_TOOLS / "sam"), ["--s3-bucket", stack.CODE_BUCKET, "--no-progressbar"]
+    processes.say(f"sam package and sam deploy, from a copy of {folder.name} ...")
+    package = [sam, "package", "--template-file", path.name, "--output-template-file", "packaged.yaml", *upload]
+    run(package, folder, env)
+    uploaded = (folder / "packaged.yaml").read_text().count(f"s3://{stack.CODE_BUCKET}/")
+    if uploaded != PACKAGED_FILES:
+        raise processes.StackError(f"sam package uploaded {uploaded} files of {path.name}, not {PACKAGED_FILES}")
+    command = [sam, "deploy", "--template-file", adapted.name, "--stack-name", stack.STACK_NAME, *upload]
     command += ["--capabilities", *stack.CAPABILITIES, "--parameter-overrides"]
     command += [f"{key}={value}" for key, value in values.items()]
-    run(command, folder, cloud.env | {"AWS_ENDPOINT_URL": cloud.endpoint})
+    run(command, folder, env)
     [found] = cloud.client("cloudformation").describe_stacks(StackName=stack.STACK_NAME)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
     ministack.deployed(cloud, outputs)

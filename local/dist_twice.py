@@ -9,35 +9,47 @@ import sys
 import tempfile
 
 from . import build, dist, entry, processes
+from .release.identity import Identity
 
-VERSION = "0.0.0"
+RELEASE = Identity("0.0.0", "", 0)
 
 
 def main() -> int:
     """The arguments are the processors; without one, the processor of this machine."""
     architectures = sys.argv[1:] or [build.architecture()]
     with tempfile.TemporaryDirectory() as temporary:
-        # Names of different length, because a path inside a program would also move what follows it.
-        sums = [sums_of(pathlib.Path(temporary) / name, architectures) for name in ("one", "another-one")]
-    different = sorted(name for name in sums[0] if sums[1].get(name) != sums[0][name])
-    if different or sums[0].keys() != sums[1].keys():
-        raise processes.StackError(f"the two builds differ in {', '.join(different) or 'their files'}")
+        # Names of different length, because the length of a path would also move the bytes that follow it.
+        folders = [pathlib.Path(temporary) / name for name in ("one", "another-one")]
+        for folder in folders:
+            subprocess.run(["git", "clone", "--quiet", str(build.ROOT), str(folder)], check=True)
+        sums = [sums_of(folder, architectures) for folder in folders]
+    names = sums[0].keys() | sums[1].keys()
+    different = sorted(name for name in names if sums[0].get(name) != sums[1].get(name))
+    if different:
+        raise processes.StackError(f"the two builds differ in {', '.join(different)}")
     for name, digest in sums[0].items():
         print(f"{digest}  {name}")
-    print(f"{len(sums[0])} files of two builds have equal sums.", flush=True)
+    print(f"{len(names)} files of two builds have equal sums.", flush=True)
     return 0
 
 
 def sums_of(folder: pathlib.Path, architectures: list[str]) -> dict[str, str]:
-    """Builds the commit of this checkout in a folder. Returns the sum of each file."""
-    subprocess.run(["git", "clone", "--quiet", str(build.ROOT), str(folder)], check=True)
+    """Builds a release in a clone. Returns the sum of each file."""
     # The tools are the same for both.
     (folder / ".venv").symlink_to(build.ROOT / ".venv")
     env = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
-    command = [sys.executable, "-m", "local.dist", VERSION, *architectures]
-    if subprocess.run(command, cwd=folder, env=env, check=False).returncode != 0:
+    # Another folder with the sources of the crates.
+    home = folder.with_name(f"{folder.name}-cargo")
+    home.mkdir()
+    (home / "registry").symlink_to(pathlib.Path(env.get("CARGO_HOME") or pathlib.Path.home() / ".cargo") / "registry")
+    command = [sys.executable, "-m", "local.dist", RELEASE.version, *architectures]
+    if subprocess.run(command, cwd=folder, env=env | {"CARGO_HOME": str(home)}, check=False).returncode != 0:
         raise processes.StackError(f"the build in {folder} failed, see above")
-    lines = (folder / "dist" / f"genesys-replay-{VERSION}" / dist.SUMS).read_text().splitlines()
+    sums = folder / "dist" / RELEASE.name / dist.SUMS
+    lines = [
+        *sums.read_text().splitlines(),
+        *(folder / "dist" / f"{RELEASE.name}.tar.gz.sha256").read_text().splitlines(),
+    ]
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 

@@ -32,7 +32,7 @@ fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Returns the begin of the checkout's commit; `None` outside a checkout or without git.
+/// Returns the first digits of the checkout's commit; `None` outside a checkout or without git.
 fn commit_of_checkout() -> Option<String> {
     // An unpacked archive inside the checkout of another project is not part of it.
     git(&["ls-files", "--error-unmatch", "build.rs"])?;

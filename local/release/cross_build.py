@@ -44,9 +44,19 @@ def has_standard_library(target: str) -> bool:
 
 def compiler() -> str:
     """The name and version of the compiler: another one gives other programs."""
-    return subprocess.run(
-        ["rustc", "--version"], cwd=build.ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return rustc("--version")
+
+
+def commit_of_compiler() -> str:
+    """The commit of the compiler, as in the paths of its standard library."""
+    lines = rustc("--version", "--verbose").splitlines()
+    return next(line.partition(": ")[2] for line in lines if line.startswith("commit-hash"))
+
+
+def rustc(*arguments: str) -> str:
+    """The output of the compiler."""
+    command = ["rustc", *arguments]
+    return subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def programs(architecture: str, release: Identity) -> dict[str, pathlib.Path]:
@@ -54,15 +64,25 @@ def programs(architecture: str, release: Identity) -> dict[str, pathlib.Path]:
     target = TARGETS[architecture]
     command = ["cargo", "zigbuild", "--release", "--locked", "--target", f"{target}.{GLIBC}"]
     with build.running(PROGRAMS, command, environment(release)) as building:
-        return {program: building.wait(program) for program in PROGRAMS}
+        executables = {program: building.wait(program) for program in PROGRAMS}
+    for program, path in executables.items():
+        # The users of a release need not know it, and it would make each build different.
+        if str(pathlib.Path.home()).encode() + b"/" in path.read_bytes():
+            raise processes.StackError(f"{program} contains the name of this machine's home folder")
+    return executables
 
 
 def environment(release: Identity) -> dict[str, str]:
     """The variables of a build whose result depends on the sources and the tools only, not on folders or times."""
     registry = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo") / "registry/src"
     output = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or build.ROOT / "target")
-    # The last match counts.
-    renamed = {build.ROOT: "/genesys-replay", output: "/target", registry: "/registry"}
+    # The last match counts. With rust-src installed, the standard library would have paths of this machine.
+    renamed = {
+        build.ROOT: "/genesys-replay",
+        output: "/target",
+        registry: "/registry",
+        pathlib.Path(rustc("--print", "sysroot")) / "lib/rustlib/src/rust": f"/rustc/{commit_of_compiler()}",
+    }
     return {
         **os.environ,
         "PATH": f"{build.SAM_TOOLS}:{os.environ['PATH']}",

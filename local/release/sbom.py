@@ -17,30 +17,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import build, processes
-from .cross_build import TARGETS
+from .cross_build import PROGRAMS, TARGETS
 from .identity import Identity
 
 SPECIFICATION = "1.5"
 
 
-def write(
-    folder: pathlib.Path, architecture: str, executables: Mapping[str, pathlib.Path], release: Identity
-) -> dict[str, pathlib.Path]:
-    """Writes the bill of each executable into a folder. Returns the files by program."""
-    written = {}
+def write(folder: pathlib.Path, architecture: str, executables: Mapping[str, pathlib.Path], release: Identity) -> None:
+    """Writes the bill of each executable into a folder."""
+    packages = compiled(TARGETS[architecture])
     with tempfile.TemporaryDirectory() as copy:
         documents = list_all(pathlib.Path(copy), TARGETS[architecture], release)
     for program, executable in executables.items():
         document = documents[program]
-        keep_only(document, built_in(program, TARGETS[architecture]))
+        keep_only(document, packages)
         component = document["metadata"]["component"]
         component["version"] = release.version
         digest = hashlib.sha256(executable.read_bytes()).hexdigest()
         component["hashes"] = [{"alg": "SHA-256", "content": digest}]
         path = folder / f"{program}-{architecture}.cdx.json"
         path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
-        written[program] = path
-    return written
 
 
 def list_all(copy: pathlib.Path, target: str, release: Identity) -> dict[str, Any]:
@@ -67,7 +63,7 @@ def list_all(copy: pathlib.Path, target: str, release: Identity) -> dict[str, An
 
 
 def sources() -> list[pathlib.Path]:
-    """The files from which cargo knows the packages and their programs."""
+    """The files that describe the packages and their programs to cargo."""
     listed = subprocess.run(
         ["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"],
         cwd=build.ROOT,
@@ -86,10 +82,25 @@ def sources() -> list[pathlib.Path]:
     return paths
 
 
-def built_in(program: str, target: str) -> set[str]:
-    """The packages that a program is built from, each as `name@version`."""
-    command = ["cargo", "tree", "--package", f"genesys-{build.PACKAGES[program]}", "--target", target, "--locked"]
-    command += ["--edges", "normal", "--prefix", "none", "--format", "{p}"]
+def compiled(target: str) -> set[str]:
+    """The packages that the programs are built from, each as `name@version`.
+
+    For all programs together, because cargo compiles each package once, with the features that any program needs.
+    """
+    command = [
+        "cargo",
+        "tree",
+        "--target",
+        target,
+        "--locked",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]
+    command += [word for program in PROGRAMS for word in ("--package", f"genesys-{build.PACKAGES[program]}")]
     listed = subprocess.run(command, cwd=build.ROOT, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         raise processes.StackError(f"cargo tree failed: {listed.stderr}")
@@ -97,18 +108,22 @@ def built_in(program: str, target: str) -> set[str]:
 
 
 def keep_only(document: dict[str, Any], packages: set[str]) -> None:
-    """Removes all other packages from a document."""
-    removed = set()
-    for component in document["components"]:
+    """Removes the components that are not compiled, or that the program does not depend on."""
+    root = document["metadata"]["component"]
+    for component in [root, *document["components"]]:
         # The address of a source file is one of this machine.
         component["purl"] = component["purl"].partition("?")[0]
-        if f"{component['name']}@{component['version']}" not in packages:
-            removed.add(component["bom-ref"])
-    document["components"] = [one for one in document["components"] if one["bom-ref"] not in removed]
+    is_compiled = {one["bom-ref"]: f"{one['name']}@{one['version']}" in packages for one in document["components"]}
+    depends_on = {
+        one["ref"]: [ref for ref in one.get("dependsOn", []) if is_compiled[ref]] for one in document["dependencies"]
+    }
+    kept, left = set(), [root["bom-ref"]]
+    while left:
+        ref = left.pop()
+        if ref not in kept:
+            kept.add(ref)
+            left += depends_on.get(ref, [])
+    document["components"] = [one for one in document["components"] if one["bom-ref"] in kept]
     document["dependencies"] = [
-        one | ({"dependsOn": sorted(set(one["dependsOn"]) - removed)} if "dependsOn" in one else {})
-        for one in document["dependencies"]
-        if one["ref"] not in removed
+        {"ref": ref, "dependsOn": sorted(refs)} for ref, refs in sorted(depends_on.items()) if ref in kept
     ]
-    component = document["metadata"]["component"]
-    component["purl"] = component["purl"].partition("?")[0]

@@ -126,7 +126,10 @@ fn queue_policy_allows_only_event_bridge_rules_of_this_account() -> TestResult {
             "Action": "sqs:SendMessage",
             "Resource": { "Fn::GetAtt": "DeadLetterQueue.Arn" },
             "Condition": { "ArnLike": {
-                "aws:SourceArn": { "Fn::If": ["AnyRule", { "Fn::Sub": rules }, { "Ref": "EventRuleArn" }] },
+                "aws:SourceArn": [
+                    { "Fn::If": ["AnyRule", { "Fn::Sub": rules }, { "Ref": "EventRuleArn" }] },
+                    { "Fn::Sub": rules.replace("rule/*", "event-bus/*") },
+                ],
             } },
         })
     );

@@ -3,8 +3,8 @@
 /// The version, for example `0.2.0`.
 pub const VERSION: &str = env!("BUILD_VERSION");
 
-/// The commit, as its first 12 hexadecimal digits. `-dirty` follows if files had changed since that commit. `None` in a
-/// build for development, and in a build outside a checkout.
+/// The commit, as its first 12 hexadecimal digits; in a release, `-dirty` follows if files had changed since that commit.
+/// `None` in a build for development, and in a build outside a checkout.
 pub const COMMIT: Option<&str> = option_env!("BUILD_COMMIT");
 
 /// Version and commit, for example `0.2.0 (8eeb57644a11)`.
