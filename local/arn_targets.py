@@ -1,4 +1,4 @@
-"""Targets by ARN: a second stack with ReplayTarget=original, in front of a Lambda function and a queue."""
+"""Targets by ARN: a second stack with ReplayTarget=original, in front of targets of several AWS services."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .messages import DeadLetter
 from .scenarios import Ending, Scenario
 
 NAME = "crm-by-arn"
+BUCKET = "crm-by-arn-records"
+LOG_GROUP = "/aws/events/crm-by-arn"
 ARRIVES_WITHIN_SECONDS = 30
 # Prints its event, so that the log has it.
 CODE = "import json\ndef handler(event, _): print(json.dumps(event))"
@@ -39,20 +41,30 @@ def show(local: stack.Stack) -> list[str]:
     url = sqs.create_queue(QueueName=NAME)["QueueUrl"]
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     function = create_function(local)
-    original = local.deploy(
-        f"{stack.STACK_NAME}-original", ReplayTarget="original", AllowedTargets=f"{function},{queue}"
-    )
+    stream, firehose, group = create_stream(local), create_firehose(local), create_log_group(local)
+    allowed = ",".join([function, queue, stream, firehose, group])
+    original = local.deploy(f"{stack.STACK_NAME}-original", ReplayTarget="original", AllowedTargets=allowed)
     file = "eventbridge-rule-dlq.json"
     cases = [
         Case("a Lambda function", file, REPLAYED, target=function),
         Case("an SQS queue", file, REPLAYED, target=queue),
+        Case("a Kinesis data stream", file, REPLAYED, target=stream),
+        Case("a Firehose stream", file, REPLAYED, target=firehose),
+        Case("a log group", file, REPLAYED, target=group),
         Case("a queue that is not allowed", file, REFUSED, target=f"{queue}-other"),
     ]
     sent = driver.send(original, cases)
     seen = driver.until_handled(original, sent)
     arrived = [
-        processes.wait_for("the event at the function", lambda: events_in_log(local), seconds=ARRIVES_WITHIN_SECONDS),
+        processes.wait_for(
+            "the event at the function",
+            lambda: events_in_log(local, f"/aws/lambda/{NAME}"),
+            seconds=ARRIVES_WITHIN_SECONDS,
+        ),
         [json.loads(message["Body"]) for message in local.aws.messages(url)],
+        records(local),
+        objects(local),
+        events_in_log(local, LOG_GROUP) or [],
         [],
     ]
     rows, problems = [], []
@@ -85,11 +97,53 @@ def create_function(local: stack.Stack) -> str:
     return function["FunctionArn"]
 
 
-def events_in_log(local: stack.Stack) -> list[Any] | None:
-    """The events that the target function printed; None before the first."""
+def create_stream(local: stack.Stack) -> str:
+    """Creates a Kinesis data stream; returns its ARN."""
+    kinesis = local.aws.client("kinesis")
+    kinesis.create_stream(StreamName=NAME, ShardCount=1)
+    return kinesis.describe_stream_summary(StreamName=NAME)["StreamDescriptionSummary"]["StreamARN"]
+
+
+def create_firehose(local: stack.Stack) -> str:
+    """Creates a Firehose stream that stores records in a bucket; returns its ARN."""
+    local.aws.client("s3").create_bucket(Bucket=BUCKET)
+    destination = {"BucketARN": f"arn:aws:s3:::{BUCKET}", "RoleARN": "arn:aws:iam::000000000000:role/firehose"}
+    created = local.aws.client("firehose").create_delivery_stream(
+        DeliveryStreamName=NAME, ExtendedS3DestinationConfiguration=destination
+    )
+    return created["DeliveryStreamARN"]
+
+
+def create_log_group(local: stack.Stack) -> str:
+    """Creates a log group; returns its ARN as in the target of a rule."""
+    logs = local.aws.client("logs")
+    logs.create_log_group(logGroupName=LOG_GROUP)
+    [found] = logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
+    return found["arn"].removesuffix(":*")
+
+
+def records(local: stack.Stack) -> list[Any]:
+    """The events in the data stream."""
+    kinesis = local.aws.client("kinesis")
+    [shard] = kinesis.list_shards(StreamName=NAME)["Shards"]
+    iterator = kinesis.get_shard_iterator(StreamName=NAME, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+        "ShardIterator"
+    ]
+    return [json.loads(record["Data"]) for record in kinesis.get_records(ShardIterator=iterator)["Records"]]
+
+
+def objects(local: stack.Stack) -> list[Any]:
+    """The events that the Firehose stream stored."""
+    s3 = local.aws.client("s3")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    return [json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in keys]
+
+
+def events_in_log(local: stack.Stack, group: str) -> list[Any] | None:
+    """The events in a log group; None before the first."""
     logs = local.aws.client("logs")
     try:
-        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{NAME}")["events"]
+        events = logs.filter_log_events(logGroupName=group)["events"]
     except logs.exceptions.ResourceNotFoundException:
         return None
     return [json.loads(event["message"]) for event in events if event["message"].startswith("{")] or None

@@ -142,10 +142,12 @@ def sum_line(path: pathlib.Path, name: str) -> str:
 
 
 def show(folder: pathlib.Path, whole: pathlib.Path, release: Identity, seconds: float) -> None:
-    """Prints the files with their sizes."""
+    """Prints the files with their sizes, and each inner folder as one line."""
     print(f"genesys-replay {release.release}, built in {seconds / 60:.0f} min:")
-    for path in [*files_of(folder), whole]:
-        print(f"{path.stat().st_size:>12,}  {path.relative_to(build.ROOT)}")
+    for path in [*sorted(folder.iterdir()), whole]:
+        files = files_of(path) if path.is_dir() else [path]
+        size, name = sum(file.stat().st_size for file in files), path.relative_to(build.ROOT)
+        print(f"{size:>12,}  {f'{name}/ ({len(files)} files)' if path.is_dir() else name}")
     print(f"\nTo deploy it, see {(folder / 'README.md').relative_to(build.ROOT)}.", flush=True)
 
 

@@ -19,6 +19,9 @@ pub const MAX_TARGET_BYTES: usize = 1024;
 /// The qualifier that names the same function as no qualifier.
 pub const LATEST: &str = ":$LATEST";
 
+/// The end of a log group's ARN that stands for all its streams.
+const EVERY_STREAM: &str = ":*";
+
 /// The setting `REPLAY_TARGET`.
 #[derive(Clone, Debug)]
 pub enum ReplayTarget {
@@ -94,6 +97,12 @@ pub enum Destination {
     StateMachine(Arn),
     /// An event bus.
     EventBus(Arn),
+    /// A Kinesis data stream.
+    Kinesis(Arn),
+    /// A Firehose stream.
+    Firehose(Arn),
+    /// A log group of `CloudWatch` Logs.
+    LogGroup(Arn),
     /// A target type that this function does not support, by its ARN.
     Unsupported(String),
     /// A target that the settings do not allow, by its ARN.
@@ -126,6 +135,13 @@ impl Destination {
             "sns" => Self::Sns(arn),
             "states" if resource.starts_with("stateMachine:") => Self::StateMachine(arn),
             "events" if resource.starts_with("event-bus/") => Self::EventBus(arn),
+            "kinesis" if arn.named("stream/").is_some() => Self::Kinesis(arn),
+            "firehose" if arn.named("deliverystream/").is_some() => Self::Firehose(arn),
+            // AWS writes the ARN of a log group with and without `:*`.
+            "logs" if arn.log_group().is_some() => match text.strip_suffix(EVERY_STREAM) {
+                Some(plain) => Self::of_arn(plain),
+                None => Self::LogGroup(arn),
+            },
             _ => Self::Unsupported(text.to_owned()),
         }
     }
@@ -137,7 +153,10 @@ impl Destination {
             | Self::Sqs(arn)
             | Self::Sns(arn)
             | Self::StateMachine(arn)
-            | Self::EventBus(arn) => Some(arn),
+            | Self::EventBus(arn)
+            | Self::Kinesis(arn)
+            | Self::Firehose(arn)
+            | Self::LogGroup(arn) => Some(arn),
             Self::None
             | Self::Http(_)
             | Self::Unsupported(_)
@@ -158,7 +177,10 @@ impl Destination {
             | Self::Sqs(arn)
             | Self::Sns(arn)
             | Self::StateMachine(arn)
-            | Self::EventBus(arn) => arn.as_str(),
+            | Self::EventBus(arn)
+            | Self::Kinesis(arn)
+            | Self::Firehose(arn)
+            | Self::LogGroup(arn) => arn.as_str(),
             Self::Unsupported(arn) | Self::NotAllowed(arn) | Self::Looping(arn) => arn,
             Self::TooLong(digest) => digest,
             Self::Missing => "unknown",
@@ -214,6 +236,9 @@ mod tests {
             Destination::Sns(_) => "sns",
             Destination::StateMachine(_) => "states",
             Destination::EventBus(_) => "bus",
+            Destination::Kinesis(_) => "kinesis",
+            Destination::Firehose(_) => "firehose",
+            Destination::LogGroup(_) => "logs",
             Destination::Unsupported(_) => "unsupported",
             Destination::None
             | Destination::Http(_)
@@ -233,7 +258,13 @@ mod tests {
             ("arn:aws:events:eu-west-1:271828182845:event-bus/other", "bus"),
             ("arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c", "unsupported"),
             ("arn:aws:states:eu-west-1:271828182845:execution:flow:1", "unsupported"),
-            ("arn:aws:kinesis:eu-west-1:271828182845:stream/s", "unsupported"),
+            ("arn:aws:kinesis:eu-west-1:271828182845:stream/s", "kinesis"),
+            ("arn:aws:kinesis:eu-west-1:271828182845:stream/s/consumer/c:1", "unsupported"),
+            ("arn:aws:firehose:eu-west-1:271828182845:deliverystream/s", "firehose"),
+            ("arn:aws:logs:eu-west-1:271828182845:log-group:/aws/events/genesys", "logs"),
+            ("arn:aws:logs:eu-west-1:271828182845:log-group:/aws/events/genesys:*", "logs"),
+            ("arn:aws:logs:eu-west-1:271828182845:log-group:", "unsupported"),
+            ("arn:aws:logs:eu-west-1:271828182845:log-group:g:log-stream:s", "unsupported"),
             ("not an arn", "unsupported"),
         ] {
             assert_eq!(kind(arn), expected, "{arn}");

@@ -83,6 +83,12 @@ impl EventKey {
         }
     }
 
+    /// Returns the event's id: the key without the target.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        self.0.split('|').next().unwrap_or_default()
+    }
+
     /// Returns the digest of the key, 64 hexadecimal digits, for services that recognise repetitions by name.
     #[must_use]
     pub fn digest(&self) -> String {

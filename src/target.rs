@@ -93,6 +93,12 @@ pub enum Endpoint<'d> {
     StateMachine(&'d Arn),
     /// An event bus.
     EventBus(&'d Arn),
+    /// A Kinesis data stream.
+    Kinesis(&'d Arn),
+    /// A Firehose stream.
+    Firehose(&'d Arn),
+    /// A log group of `CloudWatch` Logs.
+    LogGroup(&'d Arn),
 }
 
 /// Returns the endpoint of a destination.
@@ -108,6 +114,9 @@ pub fn endpoint(destination: &Destination) -> Result<Endpoint<'_>, DeliveryError
         Destination::Sns(arn) => return Ok(Endpoint::Sns(arn)),
         Destination::StateMachine(arn) => return Ok(Endpoint::StateMachine(arn)),
         Destination::EventBus(arn) => return Ok(Endpoint::EventBus(arn)),
+        Destination::Kinesis(arn) => return Ok(Endpoint::Kinesis(arn)),
+        Destination::Firehose(arn) => return Ok(Endpoint::Firehose(arn)),
+        Destination::LogGroup(arn) => return Ok(Endpoint::LogGroup(arn)),
         Destination::Unsupported(arn) => {
             (FailureCode::TargetUnsupported, format!("no way to deliver to {arn}"))
         }

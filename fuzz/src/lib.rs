@@ -54,7 +54,10 @@ const fn can_be_called(destination: &Destination) -> bool {
         | Destination::Sqs(_)
         | Destination::Sns(_)
         | Destination::StateMachine(_)
-        | Destination::EventBus(_) => true,
+        | Destination::EventBus(_)
+        | Destination::Kinesis(_)
+        | Destination::Firehose(_)
+        | Destination::LogGroup(_) => true,
         Destination::None
         | Destination::Unsupported(_)
         | Destination::NotAllowed(_)

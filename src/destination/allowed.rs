@@ -4,7 +4,7 @@ use std::fmt;
 
 use wildmatch::WildMatch;
 
-use super::Arn;
+use super::{Arn, EVERY_STREAM};
 
 /// The allowed targets of dead letters.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl AllowedTargets {
     }
 
     /// Returns true if an ARN is allowed. A pattern for a function without a qualifier covers its versions
-    /// and aliases.
+    /// and aliases. A pattern for a log group covers both forms of its ARN.
     #[must_use]
     pub fn contains(&self, arn: &str) -> bool {
         let Self::Only(patterns) = self else {
@@ -42,14 +42,21 @@ impl AllowedTargets {
         };
         let parsed = Arn::parse(arn);
         let function = parsed.as_ref().and_then(Arn::function);
+        let group = parsed.as_ref().filter(|arn| arn.log_group().is_some());
+        let group = group.map(|_| arn.strip_suffix(EVERY_STREAM).unwrap_or(arn));
         patterns.iter().any(|pattern| {
-            pattern.matches(arn) || function.is_some_and(|function| pattern.matches(function))
+            pattern.matches(arn)
+                || function.is_some_and(|function| pattern.matches(function))
+                || group.is_some_and(|group| {
+                    pattern.matches(group) || pattern.matches(&format!("{group}{EVERY_STREAM}"))
+                })
         })
     }
 }
 
 /// The services whose targets can be called.
-const CALLABLE_SERVICES: [&str; 5] = ["events", "lambda", "sns", "sqs", "states"];
+const CALLABLE_SERVICES: [&str; 8] =
+    ["events", "firehose", "kinesis", "lambda", "logs", "sns", "sqs", "states"];
 
 /// Returns true if a pattern may match an ARN of a service that can be called.
 fn may_match_callable(pattern: &str) -> bool {
@@ -116,6 +123,22 @@ mod tests {
     }
 
     #[test]
+    fn pattern_for_a_log_group_covers_both_forms_of_its_arn() {
+        const GROUP: &str = "arn:aws:logs:eu-west-1:271828182845:log-group:/aws/events/crm";
+        let every = format!("{GROUP}:*");
+        for (pattern, arn, expected) in [
+            (GROUP, GROUP, true),
+            (GROUP, &every, true),
+            (&every, GROUP, true),
+            (&every, &every, true),
+            (GROUP, &format!("{GROUP}-2"), false),
+            (GROUP, &format!("{GROUP}-2:*"), false),
+        ] {
+            assert_eq!(AllowedTargets::only([pattern]).contains(arn), expected, "{pattern} {arn}");
+        }
+    }
+
+    #[test]
     fn has_a_callable_target_unless_all_patterns_name_other_services() {
         for (pattern, expected) in [
             ("arn:aws:lambda:*:*:function:crm-*", true),
@@ -124,15 +147,16 @@ mod tests {
             ("arn:aws:*", true),
             ("arn:aws:s*", true),
             ("arn:aws:s?s:eu-west-1:271828182845:q", true),
-            ("arn:aws:kinesis:*:*:stream/x", false),
-            ("arn:aws:k*", false),
+            ("arn:aws:ecs:*:*:cluster/x", false),
+            ("arn:aws:k*", true),
+            ("arn:aws:r*", false),
             ("arn:aws:ecs:eu-west-1:271828182845:cluster/c", false),
             ("arn:aws", false),
             ("arn:", false),
         ] {
             assert_eq!(AllowedTargets::only([pattern]).has_callable(), expected, "{pattern}");
         }
-        let both = AllowedTargets::only(["arn:aws:kinesis:*", "arn:aws:sns:*"]);
+        let both = AllowedTargets::only(["arn:aws:ecs:*", "arn:aws:sns:*"]);
         assert!(both.has_callable());
     }
 

@@ -21,7 +21,7 @@ impl Arn {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let arn = Self::parse_trusted(text)?;
-        let has_form = arn.partition().is_some_and(is_partition)
+        let has_form = is_partition(arn.partition())
             && is_name(arn.service())
             && Self::is_region(arn.region())
             && is_account(arn.account());
@@ -89,6 +89,21 @@ impl Arn {
         (self.service() == "lambda" && has_one_qualifier_at_most).then_some(name)
     }
 
+    /// Returns the name of a resource of this type (`stream/`); `None` for another type, and for a part of such a resource.
+    #[must_use]
+    pub fn named(&self, resource_type: &str) -> Option<&str> {
+        let name = self.resource().strip_prefix(resource_type)?;
+        (!name.is_empty() && !name.contains(['/', ':'])).then_some(name)
+    }
+
+    /// Returns the name of a log group; `None` for every other ARN. The ARN may end with `:*`.
+    #[must_use]
+    pub fn log_group(&self) -> Option<&str> {
+        let name = self.resource().strip_prefix("log-group:")?;
+        let name = name.strip_suffix(":*").unwrap_or(name);
+        (!name.is_empty() && !name.contains(':')).then_some(name)
+    }
+
     /// Returns true if both ARNs have the same service, account and name. A version or alias has the name of its
     /// function. Partition and region are not compared, because an endpoint that is set replaces both.
     #[must_use]
@@ -126,8 +141,10 @@ impl Arn {
             && matches!(number.as_bytes(), [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'])
     }
 
-    fn partition(&self) -> Option<&str> {
-        self.text.get("arn:".len()..self.starts[0] - 1)
+    /// Returns the partition: `aws`, `aws-cn` and similar.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.text.get("arn:".len()..self.starts[0] - 1).unwrap_or_default()
     }
 
     fn between(&self, from: usize, to: usize) -> &str {

@@ -69,6 +69,8 @@ codes! {
         PayloadTruncated = "PAYLOAD_TRUNCATED",
         /// The message has a pointer to its payload in S3.
         PayloadOffloaded = "PAYLOAD_OFFLOADED",
+        /// The payload is longer than the target accepts.
+        PayloadTooLarge = "PAYLOAD_TOO_LARGE",
         /// The event is older than the setting allows.
         Stale = "STALE",
         /// The interaction does not exist in Genesys Cloud.
@@ -138,6 +140,7 @@ impl FailureCode {
             | Self::PayloadMalformed
             | Self::PayloadTruncated
             | Self::PayloadOffloaded
+            | Self::PayloadTooLarge
             | Self::Stale
             | Self::InteractionNotFound
             | Self::TargetUnsupported

@@ -95,13 +95,13 @@ async fn original_target_is_called_only_when_allowed() -> TestResult {
 async fn unsupported_target_is_deferred_as_target_unsupported() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     harness.set("REPLAY_TARGET", "original");
-    let kinesis = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
+    let cluster = "arn:aws:ecs:eu-central-1:271828182845:cluster/x";
     let records = [
-        Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", kinesis),
+        Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", cluster),
         Record::new("m-2", r#"{"interactionId":"c-1"}"#),
     ];
     assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2"]);
-    for key in [format!("e-1|{kinesis}"), "m-2|unknown".to_owned()] {
+    for key in [format!("e-1|{cluster}"), "m-2|unknown".to_owned()] {
         let code = harness.aws.attribute(&key, "FailureCode").await?;
         assert_eq!(code.as_deref(), Some("TARGET_UNSUPPORTED"), "{key}");
     }
@@ -209,8 +209,9 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
         .with_body(r#"{"message":"Unrecognized token 'tel:+4930123456'"}"#)
         .create_async()
         .await;
-    let shown =
-        deliver_at(&server.url(), LAMBDA).await?.map_err(|error| format!("{error} {error:?}"));
+    let shown = deliver_at(&server.url(), LAMBDA, "tel:+4930123456")
+        .await?
+        .map_err(|error| format!("{error} {error:?}"));
     let Err(shown) = shown else {
         return Err("accepted".into());
     };
@@ -223,6 +224,7 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
 pub(crate) async fn deliver_at(
     endpoint: &str,
     target: &str,
+    payload: &str,
 ) -> Result<Result<Option<DeliveryId>, DeliveryError>, Box<dyn std::error::Error>> {
     let settings = |name: &str| match name {
         "REPLAY_TARGET" => Some(target.to_owned()),
@@ -231,11 +233,10 @@ pub(crate) async fn deliver_at(
     };
     let function = app::build(Settings::from_lookup(settings)?, &aws_at(endpoint))?;
     let destination = function.destination.destination(None, &[]);
-    let message_id = genesys_replay::message::MessageId::new("m-1").ok_or("id")?;
-    let key = genesys_replay::ledger::EventKey::new(None, &message_id, &destination);
+    let key = genesys_replay::ledger::EventKey::stored(&format!("e-1|{target}"));
     let delivery = Delivery {
         destination: &destination,
-        payload: "tel:+4930123456",
+        payload,
         attempt_count: 1,
         key: &key,
         name: "name",

@@ -175,7 +175,7 @@ async fn delivery_to_aws_is_unsent_when_the_connection_is_refused() -> TestResul
     for (endpoint, certainty) in
         [(closed, Certainty::NotSent), (stand_in.url(), Certainty::Unknown)]
     {
-        let error = deliver_at(&endpoint, LAMBDA).await?.err().ok_or("accepted")?;
+        let error = deliver_at(&endpoint, LAMBDA, "{}").await?.err().ok_or("accepted")?;
         assert_eq!(error.certainty, certainty, "{error}");
     }
     assert_eq!(stand_in.calls().len(), 1);

@@ -112,6 +112,21 @@ async fn target_on_an_event_bus_keeps_the_contract() -> TestResult {
 }
 
 #[tokio::test]
+async fn target_in_kinesis_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Kinesis).await?).await
+}
+
+#[tokio::test]
+async fn target_in_firehose_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Firehose).await?).await
+}
+
+#[tokio::test]
+async fn target_in_a_log_group_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::LogGroup).await?).await
+}
+
+#[tokio::test]
 async fn genesys_in_memory_keeps_the_contract_in_both_api_forms() -> TestResult {
     for form in [ApiForm::Conversations, ApiForm::Interactions] {
         genesys::conforms(&fakes::Genesys::with_form(form)).await?;

@@ -38,6 +38,7 @@ mod rounds;
 mod secrets;
 mod spoofed_targets;
 mod startup;
+mod stored_records;
 mod visibility_timeout;
 
 /// The replay function's program.

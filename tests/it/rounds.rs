@@ -86,10 +86,11 @@ fn function(harness: &ReplayHarness, lambda: &StandIn) -> Result<ReplayFunction,
     use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
     let mut function = harness.function()?;
     let (aws, lambda) = (harness.aws.config(), genesys_test_support::aws_at(&lambda.url()));
-    function.target.aws = AwsTargets::new(Box::new(move |_| RegionalClients {
+    let clients = move |_: &str| RegionalClients {
         lambda: aws_sdk_lambda::Client::new(&lambda),
         ..RegionalClients::new(&aws)
-    }));
+    };
+    function.target.aws = AwsTargets::new(Box::new(clients), function.clock.clone());
     Ok(function)
 }
 

@@ -100,7 +100,7 @@ async fn startup_warns_when_no_or_every_target_is_allowed() -> TestResult {
         ("*", true),
         ("*,", true),
         ("arn:aws:sqs:*, **", true),
-        ("arn:aws:kinesis:*:*:stream/crm", true),
+        ("arn:aws:ecs:*:*:cluster/crm", true),
         ("arn:aws:lambda:*:*:function:crm-*", false),
     ] {
         harness.set("ALLOWED_TARGETS", allowed);

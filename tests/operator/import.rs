@@ -256,7 +256,7 @@ async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
     let target = message.message_attributes().and_then(|it| it.get("TARGET_ARN"));
     assert_eq!(target.and_then(|it| it.string_value()), Some(arn));
 
-    for wrong in ["crm", "arn:aws:kinesis:eu-central-1:000000000000:stream/s"] {
+    for wrong in ["crm", "arn:aws:ecs:eu-central-1:000000000000:cluster/s"] {
         let ran = office.import(&["--file", name(&file)?, "--target-arn", wrong]).await?;
         assert_eq!(ran.code, Some(3), "{ran:?}");
     }

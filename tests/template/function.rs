@@ -65,13 +65,17 @@ fn replay_role_has_only_the_required_permissions() -> TestResult {
     let deliver = [
         "lambda:InvokeFunction",
         "sqs:SendMessage",
-        "sqs:GetQueueUrl",
         "sns:Publish",
         "states:StartExecution",
         "states:DescribeExecution",
         "events:PutEvents",
         "events:DescribeEventBus",
+        "kinesis:PutRecord",
+        "firehose:PutRecord",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
     ];
+    let deliver_to_parts = ["lambda:InvokeFunction", "logs:CreateLogStream", "logs:PutLogEvents"];
     let objects = "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*";
     let listed = |parameter: &str| json!({ "Fn::Split": [",", { "Ref": parameter }] });
     let allowed = json!({ "Fn::Split": [",", { "Ref": "AllowedTargets" }] });
@@ -91,7 +95,7 @@ fn replay_role_has_only_the_required_permissions() -> TestResult {
             json!(["Archives", ["s3:PutObject", "s3:GetObject"], { "Fn::Sub": [objects, { "Bucket": bucket() }] }]),
             json!(["NamesTargets", deliver, listed("AllowedTargets")]),
             json!(["NamesFunctions", ["states:DescribeExecution"], each_and(executions)]),
-            json!(["NamesFunctions", ["lambda:InvokeFunction"], each_and(allowed)]),
+            json!(["NamesFunctions", deliver_to_parts, each_and(allowed)]),
             json!(["UsesOwnKeys", ["kms:Decrypt", "kms:GenerateDataKey"], listed("KeyArns")]),
             json!(["EncryptsWithKey", ["kms:Decrypt", "kms:GenerateDataKey"], { "Ref": "EncryptionKeyArn" }]),
             json!([

@@ -118,10 +118,10 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
                 settings.target_timeout,
                 Arc::clone(&clock),
             ),
-            aws: AwsTargets::new(clients(with_limits(
-                aws,
-                single_attempt(settings.target_timeout),
-            ))),
+            aws: AwsTargets::new(
+                clients(with_limits(aws, single_attempt(settings.target_timeout))),
+                Arc::clone(&clock),
+            ),
         },
         archive,
         queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_limits(aws, QUEUE))),

@@ -227,7 +227,7 @@ fn target_is_original_none_an_arn_or_a_url() {
         "https://user:pass@crm.example",
         "https://user@crm.example",
         "https://:pass@crm.example",
-        "arn:aws:kinesis:eu-central-1:271828182845:stream/crm",
+        "arn:aws:ecs:eu-central-1:271828182845:cluster/crm",
         "http://169.254.169.254/latest/meta-data",
     ] {
         assert_eq!(target(text), None, "{text}");

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use genesys_replay::clock::Clock;
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::target::DeliveryError;
 use genesys_replay_aws::is_unsent;
-use genesys_replay_aws::queue_urls::QueueUrls;
 use lru::LruCache;
 
 use super::KnownBuses;
@@ -30,8 +30,12 @@ pub struct RegionalClients {
     pub step_functions: aws_sdk_sfn::Client,
     /// `EventBridge`.
     pub event_bridge: aws_sdk_eventbridge::Client,
-    /// The queue URLs.
-    pub queue_urls: QueueUrls,
+    /// Kinesis data streams.
+    pub kinesis: aws_sdk_kinesis::Client,
+    /// Firehose.
+    pub firehose: aws_sdk_firehose::Client,
+    /// `CloudWatch` Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
     /// The buses that are known to exist.
     pub buses: KnownBuses,
 }
@@ -40,14 +44,15 @@ impl RegionalClients {
     /// Creates the clients of the region that `aws` names.
     #[must_use]
     pub fn new(aws: &SdkConfig) -> Self {
-        let sqs = aws_sdk_sqs::Client::new(aws);
         Self {
             lambda: aws_sdk_lambda::Client::new(aws),
-            queue_urls: QueueUrls::new(sqs.clone()),
-            sqs,
+            sqs: aws_sdk_sqs::Client::new(aws),
             sns: aws_sdk_sns::Client::new(aws),
             step_functions: aws_sdk_sfn::Client::new(aws),
             event_bridge: aws_sdk_eventbridge::Client::new(aws),
+            kinesis: aws_sdk_kinesis::Client::new(aws),
+            firehose: aws_sdk_firehose::Client::new(aws),
+            logs: aws_sdk_cloudwatchlogs::Client::new(aws),
             buses: KnownBuses::default(),
         }
     }
@@ -70,13 +75,17 @@ const MAX_REGIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 pub struct AwsTargets {
     build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
     by_region: Mutex<LruCache<String, Arc<RegionalClients>>>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl AwsTargets {
     /// Creates targets that call `build` once per region.
     #[must_use]
-    pub fn new(build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>) -> Self {
-        Self { build, by_region: Mutex::new(LruCache::new(MAX_REGIONS)) }
+    pub fn new(
+        build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { build, by_region: Mutex::new(LruCache::new(MAX_REGIONS)), clock }
     }
 
     pub(super) fn of(&self, arn: &Arn) -> Arc<RegionalClients> {
@@ -121,6 +130,10 @@ where
             timed_out: true,
             ..unavailable(Certainty::Unknown, "did not answer in time (TARGET_TIMEOUT_SECONDS)")
         },
+        // An error whose body is not of the service's protocol, for example of a gateway in front of it.
+        SdkError::ResponseError(_) if status.is_some_and(|status| status >= 400) => {
+            refused(service, "an error without a code", None, status)
+        }
         SdkError::ResponseError(_) => {
             unavailable(Certainty::Unknown, "returned an unreadable answer")
         }

@@ -3,10 +3,14 @@
 pub mod aws;
 mod classification;
 mod event_bus;
+mod firehose;
 pub mod http;
+mod kinesis;
 mod known_buses;
 mod lambda;
+mod log_group;
 mod ordering;
+mod size;
 mod sns;
 mod sqs;
 mod state_machine;
@@ -35,6 +39,12 @@ impl Target for Targets {
                 state_machine::start(&self.aws.of(arn), arn, delivery).await
             }
             Endpoint::EventBus(arn) => event_bus::put(&self.aws.of(arn), arn, delivery).await,
+            Endpoint::Kinesis(arn) => kinesis::put(&self.aws.of(arn), arn, delivery).await,
+            Endpoint::Firehose(arn) => firehose::put(&self.aws.of(arn), arn, delivery).await,
+            Endpoint::LogGroup(arn) => {
+                let now = self.aws.clock.now();
+                log_group::put(&self.aws.of(arn), arn, delivery, now).await
+            }
         }
     }
 }

@@ -9,12 +9,25 @@ use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
 use super::aws::{RegionalClients, delivery_error};
 use super::ordering::group;
+use super::size;
+
+/// The maximum size of a message with its attributes: a quarter of a message of SQS.
+const MAX_SNS_MESSAGE_BYTES: usize = 256 * 1_024;
 
 pub(super) async fn publish(
     clients: &RegionalClients,
     topic: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
+    let attributes = delivery.attributes.iter().map(|(name, attribute)| {
+        let value = match &attribute.value {
+            TypedValue::Text(text) => text.len(),
+            TypedValue::Binary(bytes) => bytes.len(),
+        };
+        name.len() + attribute.data_type.len() + value
+    });
+    let bytes = delivery.payload.len() + attributes.sum::<usize>();
+    size::check("SNS", bytes, MAX_SNS_MESSAGE_BYTES)?;
     let mut message = clients.sns.publish().topic_arn(topic.as_str()).message(delivery.payload);
     if topic.is_fifo() {
         message = message.message_group_id(group(delivery)).message_deduplication_id(delivery.name);

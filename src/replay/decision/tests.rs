@@ -136,8 +136,8 @@ fn prediction_archives_what_the_function_rejects_without_a_delivery() -> TestRes
     assert_eq!(replayed.step, NextStep::Replay);
 
     let mut unsupported = dead_letter()?;
-    let stream = "arn:aws:kinesis:eu-central-1:271828182845:stream/crm";
-    let target = ("TARGET_ARN".to_owned(), stream.to_owned());
+    let cluster = "arn:aws:ecs:eu-central-1:271828182845:cluster/crm";
+    let target = ("TARGET_ARN".to_owned(), cluster.to_owned());
     unsupported.attributes.extend([target]);
     assert_eq!(predict(&unsupported, None, |_| {})?, archived(FailureCode::TargetUnsupported));
 

@@ -70,7 +70,10 @@ impl Target for MemoryTarget {
             | Destination::Sqs(_)
             | Destination::Sns(_)
             | Destination::StateMachine(_)
-            | Destination::EventBus(_) => {}
+            | Destination::EventBus(_)
+            | Destination::Kinesis(_)
+            | Destination::Firehose(_)
+            | Destination::LogGroup(_) => {}
         }
         pass(&*self.faults, "deliver", || {
             let mut accepted = lock(&self.accepted);

@@ -11,7 +11,6 @@ use genesys_fakes::conformance::target::{Arrival, TargetSuite};
 use genesys_fakes::conformance::{CallFault, Result};
 use genesys_replay::destination::Destination;
 use genesys_replay::target::Delivery;
-use genesys_replay_aws::queue_urls::QueueUrls;
 use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
 use genesys_replay_targets::{KnownBuses, Targets};
 use genesys_stand_in::Fault;
@@ -90,6 +89,9 @@ pub(super) enum Service {
     Function,
     StateMachine,
     EventBus,
+    Kinesis,
+    Firehose,
+    LogGroup,
 }
 
 /// Targets of one service.
@@ -113,9 +115,9 @@ impl Aws {
         // As in the program: one delivery is one attempt.
         let aws = harness.aws.config().into_builder();
         let aws = aws.retry_config(RetryConfig::disabled()).build();
-        let mut port = harness.function()?.target;
-        let in_clients = interceptor.clone();
-        port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)));
+        let function = harness.function()?;
+        let (mut port, in_clients) = (function.target, interceptor.clone());
+        port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)), function.clock);
         Ok(Self { service, harness, port, interceptor, windows: Mutex::default() })
     }
 
@@ -136,6 +138,18 @@ impl Aws {
                 let calls = self.harness.genesys.calls_to("POST", window).into_iter();
                 let here = calls.filter(|call| call.path == window);
                 Ok(here.map(|call| payload(as_json(&call.body))).collect())
+            }
+            Service::Kinesis => {
+                let records = self.harness.aws.stream_records(window).await?.into_iter();
+                Ok(records.map(|(key, data)| Arrival { key: Some(key), ..payload(data) }).collect())
+            }
+            Service::Firehose => {
+                let stored = self.harness.aws.firehose_records(window).await?;
+                Ok(stored.into_iter().map(payload).collect())
+            }
+            Service::LogGroup => {
+                let events = self.harness.aws.log_events(window).await?;
+                Ok(events.into_iter().map(|(_, message)| payload(message)).collect())
             }
             Service::StateMachine => {
                 let executions = self.harness.aws.executions(window).await?.into_iter();
@@ -189,6 +203,13 @@ impl TargetSuite for Aws {
                 let url = format!("{}{path}", self.harness.genesys.url());
                 (aws.create_function(&url).await?, path)
             }
+            Service::Kinesis => {
+                let stream = aws.create_stream().await?;
+                (stream.clone(), stream)
+            }
+            Service::Firehose => aws.create_firehose().await?,
+            // With its stream, because a first call without it has no effect.
+            Service::LogGroup => aws.create_log_group(Some("genesys-replay")).await?,
             Service::StateMachine => {
                 let state_machine = aws.create_state_machine().await?;
                 (state_machine.clone(), state_machine)
@@ -202,7 +223,13 @@ impl TargetSuite for Aws {
     fn drops_duplicates(&self) -> bool {
         match self.service {
             Service::FifoQueue | Service::FifoTopic | Service::StateMachine => true,
-            Service::Queue | Service::Topic | Service::Function | Service::EventBus => false,
+            Service::Queue
+            | Service::Topic
+            | Service::Function
+            | Service::EventBus
+            | Service::Kinesis
+            | Service::Firehose
+            | Service::LogGroup => false,
         }
     }
 
@@ -214,7 +241,9 @@ impl TargetSuite for Aws {
         let raw = payload(delivery.payload.to_owned());
         let digest = delivery.key.digest();
         match self.service {
-            Service::Queue | Service::Topic => raw,
+            Service::Queue | Service::Topic | Service::Firehose | Service::LogGroup => raw,
+            // The partition key is the event's id.
+            Service::Kinesis => Arrival { key: Some(delivery.key.event_id().to_owned()), ..raw },
             Service::FifoQueue | Service::FifoTopic => Arrival { key: Some(digest), ..raw },
             Service::StateMachine => {
                 Arrival { key: Some(digest.chars().take(32).collect()), ..raw }
@@ -261,11 +290,12 @@ macro_rules! with_interceptor {
 }
 
 fn clients(aws: &SdkConfig, interceptor: &FaultInterceptor) -> RegionalClients {
-    let sqs = with_interceptor!(aws_sdk_sqs, aws, interceptor);
     RegionalClients {
         lambda: with_interceptor!(aws_sdk_lambda, aws, interceptor),
-        queue_urls: QueueUrls::new(sqs.clone()),
-        sqs,
+        sqs: with_interceptor!(aws_sdk_sqs, aws, interceptor),
+        kinesis: with_interceptor!(aws_sdk_kinesis, aws, interceptor),
+        firehose: with_interceptor!(aws_sdk_firehose, aws, interceptor),
+        logs: with_interceptor!(aws_sdk_cloudwatchlogs, aws, interceptor),
         sns: with_interceptor!(aws_sdk_sns, aws, interceptor),
         step_functions: with_interceptor!(aws_sdk_sfn, aws, interceptor),
         event_bridge: with_interceptor!(aws_sdk_eventbridge, aws, interceptor),

@@ -1,6 +1,7 @@
 //! The local AWS: one server per concurrent test.
 
 mod destinations;
+mod streams;
 
 use std::cell::RefCell;
 use std::error::Error;

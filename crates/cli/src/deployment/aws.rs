@@ -122,6 +122,21 @@ impl AwsDeployment {
                 let call = clients(arn).step_functions.describe_state_machine();
                 is_there(arn, call.state_machine_arn(arn.as_str()).send()).await
             }
+            Destination::Kinesis(arn) => {
+                let call = clients(arn).kinesis.describe_stream_summary();
+                is_there(arn, call.stream_arn(arn.as_str()).send()).await
+            }
+            Destination::Firehose(arn) => {
+                let call = clients(arn).firehose.describe_delivery_stream();
+                let name = arn.named("deliverystream/").unwrap_or_default();
+                is_there(arn, call.delivery_stream_name(name).send()).await
+            }
+            Destination::LogGroup(arn) => {
+                let name = arn.log_group().unwrap_or_default();
+                // A stream of the group, because a description of groups searches by prefix and does not fail.
+                let call = clients(arn).logs.describe_log_streams().log_group_name(name);
+                is_there(arn, call.limit(1).send()).await
+            }
             Destination::EventBus(arn) => {
                 let client = clients(arn).event_bridge;
                 let bus = known_as(&client, arn)

@@ -62,7 +62,7 @@ impl<'m> ClassifiedMessage<'m> {
 
     /// Returns the event's id: the key without the target.
     pub fn event_id(&self) -> &str {
-        self.key.as_str().split('|').next().unwrap_or_default()
+        self.key.event_id()
     }
 
     /// Returns the event's type; `unknown` if the event has none.

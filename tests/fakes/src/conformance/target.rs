@@ -231,10 +231,10 @@ async fn delivery_to_an_unusable_target_is_refused_without_a_call(
     suite: &impl TargetSuite,
     name: &str,
 ) -> Result<()> {
-    let stream = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
+    let cluster = "arn:aws:ecs:eu-central-1:271828182845:cluster/x";
     for (destination, code) in [
-        (Destination::Unsupported(stream.to_owned()), FailureCode::TargetUnsupported),
-        (Destination::NotAllowed(stream.to_owned()), FailureCode::TargetNotAllowed),
+        (Destination::Unsupported(cluster.to_owned()), FailureCode::TargetUnsupported),
+        (Destination::NotAllowed(cluster.to_owned()), FailureCode::TargetNotAllowed),
         (Destination::Missing, FailureCode::TargetUnsupported),
     ] {
         let event = Event::new(suite, name, destination)?;
