@@ -5,6 +5,10 @@ PYTHON ?= python3
 THROUGH ?=
 # The processor of make deploy: arm64 or x86_64.
 ARCHITECTURE ?= arm64
+# The stack of make deploy, and its parameters: PARAMETERS='GenesysRegion=eu-central-1 ReplayEnabled=false'. An update keeps
+# the parameters that are not named.
+STACK ?= genesys-replay
+PARAMETERS ?=
 # The processors of make dist.
 ARCHITECTURES ?= arm64 x86_64
 # 1: make test also runs the ledger's conformance suite in Amazon's DynamoDB Local, which needs Java and npm. Off by
@@ -149,9 +153,11 @@ invoke: tools ## Send one event to its local function: make invoke EVENT=events/
 	@test -n "$(EVENT)" || { echo "EVENT is missing: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
 	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
 
-deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for Intel
+# Without --guided, because it asks for ever for a parameter with NoEcho.
+deploy: tools ## Build and deploy to your AWS account: make deploy PARAMETERS='GenesysRegion=… AllowedTargets=…'
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
-	$(SAM_BIN)/sam deploy --guided --capabilities CAPABILITY_IAM --parameter-overrides Architecture=$(ARCHITECTURE)
+	$(SAM_BIN)/sam deploy --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
+		--parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
 
 dist: $(CARGO_CYCLONEDX) ## Build a release for arm64 and x86_64 into dist/: make dist VERSION=0.2.0
 	@test -n "$(VERSION)" || { echo "VERSION is missing: make dist VERSION=0.2.0" >&2; exit 2; }

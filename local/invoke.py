@@ -149,7 +149,7 @@ def through_docker(invocation: Invocation) -> Any:
             str(event_file),
         ],
         *["--region", aws.REGION, "--parameter-overrides", f"Architecture={build.architecture()}"],
-        # A section that no samconfig.toml has: `sam deploy --guided` may have written one for a real account.
+        # A section that no samconfig.toml has, because a file may name a real account.
         *["--config-env", "genesys-replay-local"],
         *(["--skip-pull-image"] if docker.has_image() else []),
     ]

@@ -57,6 +57,33 @@ async fn manual_page_names_the_commands_and_exit_codes() -> TestResult {
 }
 
 #[tokio::test]
+async fn bash_completes_the_options_of_each_command() -> TestResult {
+    // The words before the cursor, and an expected completion.
+    for (words, expected) in [
+        ("''", "doctor"),
+        ("doctor --", "--function"),
+        ("plan --", "--reason"),
+        ("genesys ''", "replay"),
+        ("genesys replay --", "--subscription"),
+        ("completions ''", "fish"),
+    ] {
+        let script = run(&[], &["completions", "bash"]).await?.with(0)?;
+        let call = format!(
+            "COMP_WORDS=(genesys-replay {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             _genesys__replay genesys-replay \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"\n\
+             echo \"${{COMPREPLY[@]}}\"\n"
+        );
+        let output = tokio::process::Command::new("bash")
+            .args(["--norc", "-c", &format!("{script}\n{call}")])
+            .output()
+            .await?;
+        let completions = String::from_utf8(output.stdout)?;
+        assert!(completions.split_whitespace().any(|it| it == expected), "{words}: {completions}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn completions_exist_for_every_shell() -> TestResult {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(&[], &["completions", shell]).await?;

@@ -23,7 +23,12 @@ impl CompletionsArgs {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
-        terminal::data(&String::from_utf8(script)?)?;
+        let mut script = String::from_utf8(script)?;
+        if self.shell == Shell::Bash {
+            // clap_complete replaces the dash in our name in two ways, so no label of a subcommand fits.
+            script = script.replace(" genesys__subcmd__replay__", " genesys__replay__");
+        }
+        terminal::data(&script)?;
         Ok(ExitStatus::Success)
     }
 }
