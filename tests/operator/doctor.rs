@@ -362,6 +362,7 @@ async fn doctor_continues_when_one_check_fails() -> TestResult {
         said.iter().any(|it| it.starts_with("function: the function does not exist")),
         "{said:?}"
     );
+    assert!(!said.iter().any(|it| it.starts_with("event source: ")), "{said:?}");
     assert!(
         said.iter().any(|it| it.starts_with("settings: reading the settings of the function")),
         "{said:?}"

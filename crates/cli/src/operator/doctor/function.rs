@@ -1,6 +1,6 @@
 //! Checks the function, its event sources, its queue, and the parking queue.
 
-use genesys_replay::aws::AwsError;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::Arn;
 use genesys_replay_version::RELEASE;
 
@@ -25,7 +25,11 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
         answers.extend([answer(&function), answer(&found)]);
         checks.push(check(&function));
         checks.extend(function.iter().map(check_release));
-        checks.extend(check_sources(&found));
+        // A function that does not exist has no mapping either, and its remedy would mislead.
+        let is_missing = function.as_ref().is_err_and(|error| error.kind == AwsErrorKind::NotFound);
+        if !is_missing {
+            checks.extend(check_sources(&found));
+        }
         timeout = function.ok().map(|it| it.timeout);
         sources = found.unwrap_or_default();
     } else {
