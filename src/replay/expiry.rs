@@ -176,9 +176,17 @@ impl<P: Ports> Replay<P> {
         if self.is_archived_unclaimed(task) {
             return Some(self.archive_malformed(task).await);
         }
-        let former = self.former_key(task).await.ok().flatten().map(|key| task.with_key(key));
+        let (former, failed) = match self.former_key(task).await {
+            Ok(key) => (key.map(|key| task.with_key(key)), None),
+            Err(error) => (None, Some(error)),
+        };
         let task = former.as_ref().unwrap_or(task);
-        let lease = match self.claim_at_once(task, ctx).await {
+        let claim = match failed {
+            None => self.claim_at_once(task, ctx).await,
+            // Without this answer, a claim could archive an event that was delivered under its former key.
+            Some(error) => Err(error),
+        };
+        let lease = match claim {
             Ok(Claim::Acquired(lease)) if task.dead_letter.own_echo => {
                 return Some(self.archive_own_echo(task, &lease).await);
             }

@@ -1,9 +1,10 @@
 //! Items of older versions.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use genesys_fakes::{FaultHookFuture, Faults};
+use genesys_fakes::{FaultHookFuture, Faults, Redrive};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::FailureCode;
@@ -14,7 +15,7 @@ use genesys_replay::ledger::{
 use genesys_replay::message::MessageId;
 use genesys_replay::replay::Outcome;
 use genesys_test_support::TestResult;
-use genesys_test_support::memory::{InMemoryFunction, ms};
+use genesys_test_support::memory::{InMemoryFunction, message, ms};
 
 use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
 
@@ -60,8 +61,8 @@ impl Faults<LedgerError> for FailsOnce {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResult {
+/// Returns a function with the event of message 0 delivered by an older version, and the former key of that event.
+async fn delivered_by_older_version() -> Result<(InMemoryFunction, EventKey), Box<dyn Error>> {
     let mut function = InMemoryFunction::new()?;
     function.0.destination = ReplayTarget::Fixed(Destination::of_arn(FUNCTION));
     let key = EventKey::stored(&format!("e-0|{FUNCTION}:$LATEST"));
@@ -88,7 +89,12 @@ async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResul
     let lease = Lease { delivered: Some(1), ..lease };
     let completed = Settlement::Completed(None);
     function.0.ledger.settle(&lease, completed, at).await?;
+    Ok((function, key))
+}
 
+#[tokio::test(start_paused = true)]
+async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResult {
+    let (mut function, key) = delivered_by_older_version().await?;
     function.0.ledger = function.0.ledger.with_faults(Arc::default() as Arc<FailsOnce>);
     let result = function.handle(ms(30_000)).await?;
     assert_eq!(result.code(), Some(FailureCode::LedgerUnavailable));
@@ -98,5 +104,35 @@ async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResul
     assert_eq!(function.item(0), None, "the event continues under its former key");
     let item = function.0.ledger.item(&key);
     assert_eq!(item.map(|item| item.status), Some(Status::Completed));
+    Ok(())
+}
+
+/// A ledger without lookups.
+struct NoLookups;
+
+impl Faults<LedgerError> for NoLookups {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, LedgerError> {
+        let fails = call == "look_up";
+        let answer = if fails { Err(LedgerError::Unavailable("no route".into())) } else { Ok(()) };
+        Box::pin(async { answer })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_is_not_claimed_under_another_key_when_its_last_lookup_fails() -> TestResult {
+    let (mut function, _) = delivered_by_older_version().await?;
+    function.0.ledger = function.0.ledger.with_faults(Arc::new(NoLookups));
+    let queue = "arn:aws:sqs:eu-central-1:271828182845:dlq";
+    let parking = "arn:aws:sqs:eu-central-1:271828182845:parking".to_owned();
+    function.0.queue.create(queue, Some(Redrive { to: parking, max_receives: 3 }));
+    let mut message = message(0)?;
+    message.queue_arn = Some(queue.to_owned());
+    message.receive_count = 3;
+    let handled = function.messages(&[message], ms(30_000)).await;
+    let result = &handled.first().ok_or("no outcome")?.result;
+    // The parking queue keeps the message: the ledger may already have the event's delivery.
+    assert!(result.outcome.returns_to_queue(), "{result:?}");
+    assert_eq!(result.code(), Some(FailureCode::LedgerUnavailable));
+    assert_eq!(function.item(0), None);
     Ok(())
 }
