@@ -95,6 +95,11 @@ impl<'m> DeadLetter<'m> {
         self.interaction.as_ref().filter(|_| !self.shows_mark)
     }
 
+    /// Returns the dead letter without its report on an accepted delivery: for another target, it is only an event.
+    pub(crate) fn without_report(&self) -> Self {
+        Self { report: None, ..self.clone() }
+    }
+
     fn reporting(mut self, report: FailureReport) -> Self {
         self.report = Some(report);
         self

@@ -3,6 +3,7 @@
 pub mod address;
 mod allowed;
 mod arn;
+mod redirects;
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ use url::Url;
 
 use crate::digest;
 pub use allowed::AllowedTargets;
-pub use arn::Arn;
+pub use arn::{ApiMethod, Arn};
+pub use redirects::{Redirect, RedirectFault, Redirects};
 
 /// The maximum length of an ARN or URL as a destination, in bytes. The ledger's key contains it, and
 /// `DynamoDB` limits keys to 2,048 bytes.
@@ -25,28 +27,45 @@ const EVERY_STREAM: &str = ":*";
 /// The setting `REPLAY_TARGET`.
 #[derive(Clone, Debug)]
 pub enum ReplayTarget {
-    /// Every event goes to its original target, if that is allowed. A dead letter comes from outside and
-    /// could name any target.
-    Original(AllowedTargets),
+    /// Every event goes to its original target, or to the target that replaces it.
+    Original(OriginalTargets),
     /// Every event goes to this destination.
     Fixed(Destination),
 }
 
+/// The original targets of events.
+#[derive(Clone, Debug)]
+pub struct OriginalTargets {
+    /// The allowed targets. A dead letter comes from outside and could name any target.
+    pub allowed: AllowedTargets,
+    /// The targets that replace others. They must be allowed too.
+    pub redirects: Redirects,
+}
+
 impl ReplayTarget {
+    /// Returns the setting for original targets without redirects.
+    #[must_use]
+    pub const fn original(allowed: AllowedTargets) -> Self {
+        Self::Original(OriginalTargets { allowed, redirects: Redirects::NONE })
+    }
+
     /// Returns the destination of an event whose dead letter names `target_arn`. `own` are the ARNs of the
     /// source queue, the parking queue and this function; delivery to them would loop forever.
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
-        let target_arn = target_arn.map(|arn| match arn.strip_suffix(LATEST) {
-            Some(plain) if Arn::parse(arn).as_ref().and_then(Arn::function) == Some(plain) => plain,
-            Some(_) | None => arn,
-        });
+        let target_arn = target_arn.map(without_latest);
+        let target_arn = match (self, target_arn) {
+            (Self::Original(OriginalTargets { redirects, .. }), Some(arn)) => {
+                Some(redirects.get(arn).unwrap_or(arn))
+            }
+            (Self::Original(_) | Self::Fixed(_), arn) => arn,
+        };
         let destination = match (self, target_arn) {
             (Self::Fixed(destination), _) => destination.clone(),
             (Self::Original(_), Some(arn)) if arn.len() > MAX_TARGET_BYTES => {
                 Destination::TooLong(digest::hexadecimal(arn))
             }
-            (Self::Original(allowed), Some(arn)) if !arn.is_empty() => {
+            (Self::Original(OriginalTargets { allowed, .. }), Some(arn)) if !arn.is_empty() => {
                 if allowed.contains(arn) {
                     Destination::of_arn(arn)
                 } else {
@@ -68,6 +87,24 @@ impl ReplayTarget {
             }
             (Self::Original(_) | Self::Fixed(_), _) => destination,
         }
+    }
+
+    /// Returns the old target of an event that is redirected; `None` for other events. The old target may have the event.
+    #[must_use]
+    pub fn redirected_from(&self, target_arn: Option<&str>) -> Option<Destination> {
+        let (Self::Original(OriginalTargets { redirects, .. }), Some(arn)) = (self, target_arn)
+        else {
+            return None;
+        };
+        redirects.get(arn).map(|_| Destination::of_arn(without_latest(arn)))
+    }
+}
+
+/// Returns the ARN of a function without the qualifier that names the same function; other ARNs unchanged.
+fn without_latest(arn: &str) -> &str {
+    match arn.strip_suffix(LATEST) {
+        Some(plain) if Arn::parse(arn).as_ref().and_then(Arn::function) == Some(plain) => plain,
+        Some(_) | None => arn,
     }
 }
 
@@ -103,6 +140,12 @@ pub enum Destination {
     Firehose(Arn),
     /// A log group of `CloudWatch` Logs.
     LogGroup(Arn),
+    /// An API destination: an HTTP endpoint with a connection, both managed by `EventBridge`.
+    ApiDestination(Arn),
+    /// A method of an API of API Gateway.
+    ApiGateway(Arn),
+    /// A custom event bus (`event-busv2`).
+    CustomBus(Arn),
     /// A target type that this function does not support, by its ARN.
     Unsupported(String),
     /// A target that the settings do not allow, by its ARN.
@@ -135,6 +178,9 @@ impl Destination {
             "sns" => Self::Sns(arn),
             "states" if resource.starts_with("stateMachine:") => Self::StateMachine(arn),
             "events" if resource.starts_with("event-bus/") => Self::EventBus(arn),
+            "events" if arn.api_destination().is_some() => Self::ApiDestination(arn),
+            "events" if resource.starts_with("event-busv2/") => Self::CustomBus(arn),
+            "execute-api" if arn.api_method().is_some() => Self::ApiGateway(arn),
             "kinesis" if arn.named("stream/").is_some() => Self::Kinesis(arn),
             "firehose" if arn.named("deliverystream/").is_some() => Self::Firehose(arn),
             // AWS writes the ARN of a log group with and without `:*`.
@@ -156,7 +202,10 @@ impl Destination {
             | Self::EventBus(arn)
             | Self::Kinesis(arn)
             | Self::Firehose(arn)
-            | Self::LogGroup(arn) => Some(arn),
+            | Self::LogGroup(arn)
+            | Self::ApiDestination(arn)
+            | Self::ApiGateway(arn)
+            | Self::CustomBus(arn) => Some(arn),
             Self::None
             | Self::Http(_)
             | Self::Unsupported(_)
@@ -180,7 +229,10 @@ impl Destination {
             | Self::EventBus(arn)
             | Self::Kinesis(arn)
             | Self::Firehose(arn)
-            | Self::LogGroup(arn) => arn.as_str(),
+            | Self::LogGroup(arn)
+            | Self::ApiDestination(arn)
+            | Self::ApiGateway(arn)
+            | Self::CustomBus(arn) => arn.as_str(),
             Self::Unsupported(arn) | Self::NotAllowed(arn) | Self::Looping(arn) => arn,
             Self::TooLong(digest) => digest,
             Self::Missing => "unknown",
@@ -239,6 +291,9 @@ mod tests {
             Destination::Kinesis(_) => "kinesis",
             Destination::Firehose(_) => "firehose",
             Destination::LogGroup(_) => "logs",
+            Destination::ApiDestination(_) => "api destination",
+            Destination::ApiGateway(_) => "api gateway",
+            Destination::CustomBus(_) => "custom bus",
             Destination::Unsupported(_) => "unsupported",
             Destination::None
             | Destination::Http(_)
@@ -256,7 +311,15 @@ mod tests {
             ("arn:aws:sns:eu-west-1:271828182845:topic", "sns"),
             ("arn:aws:states:eu-west-1:271828182845:stateMachine:flow", "states"),
             ("arn:aws:events:eu-west-1:271828182845:event-bus/other", "bus"),
-            ("arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c", "unsupported"),
+            ("arn:aws:events:eu-west-1:271828182845:event-busv2/orders/5b6c", "custom bus"),
+            ("arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c", "api destination"),
+            ("arn:aws:events:eu-west-1:271828182845:api-destination/crm", "api destination"),
+            ("arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c/x", "unsupported"),
+            ("arn:aws:events:eu-west-1:271828182845:api-destination/", "unsupported"),
+            ("arn:aws:execute-api:eu-west-1:271828182845:a1b2c3/live/POST/events/*", "api gateway"),
+            ("arn:aws:execute-api:eu-west-1:271828182845:a1b2c3/live/POST", "api gateway"),
+            ("arn:aws:execute-api:eu-west-1:271828182845:a1b2c3/live", "unsupported"),
+            ("arn:aws:execute-api:eu-west-1:271828182845:a.example/live/POST/x", "unsupported"),
             ("arn:aws:states:eu-west-1:271828182845:execution:flow:1", "unsupported"),
             ("arn:aws:kinesis:eu-west-1:271828182845:stream/s", "kinesis"),
             ("arn:aws:kinesis:eu-west-1:271828182845:stream/s/consumer/c:1", "unsupported"),
@@ -273,14 +336,14 @@ mod tests {
 
     #[test]
     fn destination_is_missing_without_a_usable_target() {
-        let target = ReplayTarget::Original(AllowedTargets::Any);
+        let target = ReplayTarget::original(AllowedTargets::Any);
         assert_eq!(target.destination(None, &[]), Destination::Missing);
         assert_eq!(target.destination(Some(""), &[]), Destination::Missing);
     }
 
     #[test]
     fn latest_names_the_function_without_a_qualifier() {
-        let only = ReplayTarget::Original(AllowedTargets::only([LAMBDA]));
+        let only = ReplayTarget::original(AllowedTargets::only([LAMBDA]));
         let key = |qualifier: &str| {
             let target = only.destination(Some(&format!("{LAMBDA}{qualifier}")), &[]);
             (target.key_part().to_owned(), matches!(target, Destination::Lambda(_)))
@@ -292,7 +355,7 @@ mod tests {
 
     #[test]
     fn too_long_targets_are_distinguished_by_their_digests() {
-        let target = ReplayTarget::Original(AllowedTargets::Any);
+        let target = ReplayTarget::original(AllowedTargets::Any);
         let [one, other] = ["x", "y"].map(|character| {
             let long = format!("{LAMBDA}{}", character.repeat(MAX_TARGET_BYTES));
             target.destination(Some(&long), &[])
@@ -304,7 +367,7 @@ mod tests {
     #[test]
     fn target_is_refused_when_not_allowed() {
         let only = |patterns: &[&str]| {
-            ReplayTarget::Original(AllowedTargets::only(patterns.iter().copied()))
+            ReplayTarget::original(AllowedTargets::only(patterns.iter().copied()))
         };
         let refused = Destination::NotAllowed(LAMBDA.to_owned());
         let pattern = "arn:aws:lambda:*:*:function:crm-*";
@@ -312,7 +375,7 @@ mod tests {
         assert_eq!(only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), &[]), refused);
         assert_eq!(only(&[]).destination(Some(LAMBDA), &[]), refused);
         let queue = "arn:aws:sqs:eu-west-1:271828182845:dead-letters";
-        let any = ReplayTarget::Original(AllowedTargets::Any);
+        let any = ReplayTarget::original(AllowedTargets::Any);
         let own = any.destination(Some(queue), &[queue]);
         assert_eq!(own, Destination::NotAllowed(queue.to_owned()), "its own queue");
         let fixed = ReplayTarget::Fixed(Destination::of_arn(queue));

@@ -36,6 +36,12 @@ impl EventKey {
         Self(format!("{DELIVERY_INDEX}|{delivery_id}"))
     }
 
+    /// Returns the key of the same event at another destination.
+    #[must_use]
+    pub fn at(&self, destination: &Destination) -> Self {
+        Self(format!("{}|{}", self.event_id(), destination.key_part()))
+    }
+
     /// Returns true if this is the key of an event at this destination.
     #[must_use]
     pub fn is_at(&self, destination: &Destination) -> bool {
@@ -366,7 +372,7 @@ pub trait Ledger: Send + Sync {
     fn look_up(
         &self,
         key: &EventKey,
-    ) -> impl Future<Output = Result<Option<KnownState>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Option<ItemState>, LedgerError>> + Send;
 
     /// Returns the event of an indexed delivery; `None` for every other delivery.
     ///

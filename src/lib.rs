@@ -32,7 +32,7 @@
 //! };
 //! assert_eq!(dead_letter.payload, body);
 //!
-//! let target = ReplayTarget::Original(AllowedTargets::only(["arn:aws:lambda:*:*:function:crm-*"]));
+//! let target = ReplayTarget::original(AllowedTargets::only(["arn:aws:lambda:*:*:function:crm-*"]));
 //! let own_arns = [];
 //! let destination = target.destination(dead_letter.failure.target_arn.as_deref(), &own_arns);
 //! assert!(matches!(destination, Destination::Lambda(_)));
@@ -61,3 +61,5 @@ pub mod retry_after;
 pub mod secret;
 pub mod target;
 pub mod text;
+pub mod trace;
+pub mod webhook_secret;

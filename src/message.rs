@@ -54,6 +54,9 @@ pub mod resent {
     pub const FORMER_ID: &str = "ReplayFormerId";
 }
 
+/// The message attribute with the target that did not accept the event, as `EventBridge` writes it.
+pub const TARGET_ARN: &str = "TARGET_ARN";
+
 /// The system attribute of a message that SQS moved from another queue after too many receives: that queue's
 /// ARN. It is stored among the message attributes, so that an archived and resent message still has it.
 pub const SOURCE_QUEUE: &str = "DeadLetterQueueSourceArn";

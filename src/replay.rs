@@ -19,6 +19,7 @@ mod marking;
 mod phase;
 mod receive_budget;
 mod record;
+mod redirected;
 mod reject;
 mod result;
 mod retry_context;

@@ -40,6 +40,17 @@ pub struct Delivery<'a> {
     pub interaction_id: Option<&'a str>,
     /// The dead letter's own message group. It takes precedence over the interaction.
     pub group: Option<&'a str>,
+    /// The target of a rule that did not accept the event, if this is a delivery to the same target.
+    pub rule_target: Option<RuleTarget<'a>>,
+}
+
+/// A target of a rule. `EventBridge` has the parameters of its deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleTarget<'a> {
+    /// The ARN of the rule.
+    pub rule_arn: &'a str,
+    /// The ARN of the target, as the rule has it.
+    pub target_arn: &'a str,
 }
 
 /// The error when a target did not accept an event, as far as the function can determine.
@@ -54,6 +65,8 @@ pub struct DeliveryError {
     pub certainty: Certainty,
     /// True if the time limit of the delivery passed without an answer.
     pub timed_out: bool,
+    /// True if our own rate limiter stopped the delivery, not the target.
+    pub locally_throttled: bool,
     /// The reason in words, without payload or secrets.
     pub reason: String,
     /// The cause, if another library reported it.
@@ -70,6 +83,7 @@ impl DeliveryError {
             disposition: Disposition::Permanent,
             certainty: Certainty::NotSent,
             timed_out: false,
+            locally_throttled: false,
             reason,
             source: None,
         }
@@ -99,6 +113,12 @@ pub enum Endpoint<'d> {
     Firehose(&'d Arn),
     /// A log group of `CloudWatch` Logs.
     LogGroup(&'d Arn),
+    /// An API destination.
+    ApiDestination(&'d Arn),
+    /// A method of an API of API Gateway.
+    ApiGateway(&'d Arn),
+    /// A custom event bus.
+    CustomBus(&'d Arn),
 }
 
 /// Returns the endpoint of a destination.
@@ -117,6 +137,9 @@ pub fn endpoint(destination: &Destination) -> Result<Endpoint<'_>, DeliveryError
         Destination::Kinesis(arn) => return Ok(Endpoint::Kinesis(arn)),
         Destination::Firehose(arn) => return Ok(Endpoint::Firehose(arn)),
         Destination::LogGroup(arn) => return Ok(Endpoint::LogGroup(arn)),
+        Destination::ApiDestination(arn) => return Ok(Endpoint::ApiDestination(arn)),
+        Destination::ApiGateway(arn) => return Ok(Endpoint::ApiGateway(arn)),
+        Destination::CustomBus(arn) => return Ok(Endpoint::CustomBus(arn)),
         Destination::Unsupported(arn) => {
             (FailureCode::TargetUnsupported, format!("no way to deliver to {arn}"))
         }

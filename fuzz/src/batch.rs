@@ -59,7 +59,7 @@ struct BatchHarness {
 impl BatchHarness {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        let destination = ReplayTarget::Original(AllowedTargets::Any);
+        let destination = ReplayTarget::original(AllowedTargets::Any);
         let (genesys, archive) = (MemoryGenesys::default(), MemoryArchive::default());
         let function = Replay {
             retry_state: RetryState::Required(genesys.clone()),
@@ -148,7 +148,7 @@ impl Record {
             ParsedMessage::DeadLetter(dead_letter) => {
                 let own = message.queue_arn.as_deref().filter(|arn| !arn.is_empty());
                 let own: Vec<_> = own.into_iter().collect();
-                let destination = ReplayTarget::Original(AllowedTargets::Any)
+                let destination = ReplayTarget::original(AllowedTargets::Any)
                     .destination(dead_letter.failure.target_arn.as_deref(), &own);
                 let interaction = dead_letter.interaction.map(|it| it.id.to_string());
                 let is_meant = message.replay_plan().is_some();

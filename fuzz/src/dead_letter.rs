@@ -224,7 +224,7 @@ fn ids_fit(dead_letter: &DeadLetter<'_>) {
 }
 
 fn destination(dead_letter: &DeadLetter<'_>) -> Destination {
-    let target = ReplayTarget::Original(AllowedTargets::Any);
+    let target = ReplayTarget::original(AllowedTargets::Any);
     let destination = target.destination(dead_letter.failure.target_arn.as_deref(), &[QUEUE]);
     assert!(
         !can_be_called(&destination) || destination.key_part() != QUEUE,

@@ -57,7 +57,10 @@ const fn can_be_called(destination: &Destination) -> bool {
         | Destination::EventBus(_)
         | Destination::Kinesis(_)
         | Destination::Firehose(_)
-        | Destination::LogGroup(_) => true,
+        | Destination::LogGroup(_)
+        | Destination::ApiDestination(_)
+        | Destination::ApiGateway(_)
+        | Destination::CustomBus(_) => true,
         Destination::None
         | Destination::Unsupported(_)
         | Destination::NotAllowed(_)

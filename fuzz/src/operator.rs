@@ -49,7 +49,7 @@ fn archived(input: &[u8]) {
     let Some(message) = Document::read(input).ok().and_then(|it| it.message()) else {
         return;
     };
-    let target = ReplayTarget::Original(AllowedTargets::Any);
+    let target = ReplayTarget::original(AllowedTargets::Any);
     let sent = tag_with_plan(message.clone(), "plan-1");
     assert_eq!(sent.body, message.body);
     let (before, after) =

@@ -25,7 +25,7 @@ pub fn target_arn(input: &[u8]) {
         has_the_form_of_aws(arn, &text);
     }
     let allowed = AllowedTargets::only([pattern.as_str()]);
-    let target = ReplayTarget::Original(allowed.clone());
+    let target = ReplayTarget::original(allowed.clone());
     let destination = target.destination(Some(&text), &[&own]);
     assert!(destination.key_part().len() <= MAX_TARGET_BYTES, "the ledger's key has a limit");
     if can_be_called(&destination) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wildmatch::WildMatch;
 
-use super::{Arn, EVERY_STREAM};
+use super::{Arn, Destination, EVERY_STREAM};
 
 /// The allowed targets of dead letters.
 #[derive(Clone, Debug)]
@@ -33,6 +33,17 @@ impl AllowedTargets {
         }
     }
 
+    /// Returns the targets that patterns name without a wildcard.
+    pub fn named(&self) -> impl Iterator<Item = Destination> {
+        let patterns = match self {
+            Self::Any => &[][..],
+            Self::Only(patterns) => patterns,
+        };
+        let texts = patterns.iter().map(WildMatch::pattern);
+        let named = texts.filter(|text| !text.contains(['*', '?']));
+        named.map(|text| Destination::of_arn(&text))
+    }
+
     /// Returns true if an ARN is allowed. A pattern for a function without a qualifier covers its versions
     /// and aliases. A pattern for a log group covers both forms of its ARN.
     #[must_use]
@@ -55,8 +66,8 @@ impl AllowedTargets {
 }
 
 /// The services whose targets can be called.
-const CALLABLE_SERVICES: [&str; 8] =
-    ["events", "firehose", "kinesis", "lambda", "logs", "sns", "sqs", "states"];
+const CALLABLE_SERVICES: [&str; 9] =
+    ["events", "execute-api", "firehose", "kinesis", "lambda", "logs", "sns", "sqs", "states"];
 
 /// Returns true if a pattern may match an ARN of a service that can be called.
 fn may_match_callable(pattern: &str) -> bool {

@@ -8,6 +8,19 @@ pub struct Arn {
     starts: [usize; 4],
 }
 
+/// A method of API Gateway: `<api>/<stage>/<method>/<path>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiMethod<'a> {
+    /// The id of the API, which is the first label of its host name.
+    pub api: &'a str,
+    /// The stage.
+    pub stage: &'a str,
+    /// The HTTP method; `*` for any.
+    pub method: &'a str,
+    /// The path below the stage, without a slash in front. Each `*` stands for one path parameter.
+    pub path: &'a str,
+}
+
 /// The maximum length of a region's name, in bytes.
 const MAX_REGION_BYTES: usize = 32;
 
@@ -94,6 +107,50 @@ impl Arn {
     pub fn named(&self, resource_type: &str) -> Option<&str> {
         let name = self.resource().strip_prefix(resource_type)?;
         (!name.is_empty() && !name.contains(['/', ':'])).then_some(name)
+    }
+
+    /// Returns the name of an API destination; `None` for every other ARN. `EventBridge` appends the id of the API
+    /// destination to its name, some emulators do not.
+    #[must_use]
+    pub fn api_destination(&self) -> Option<&str> {
+        let mut parts = self.resource().strip_prefix("api-destination/")?.split('/');
+        let name = parts.next()?;
+        let id = parts.next();
+        let is_whole = !name.is_empty() && id != Some("") && parts.next().is_none();
+        (is_whole && !name.contains(':')).then_some(name)
+    }
+
+    /// Returns the parts of a method of API Gateway; `None` for every other ARN.
+    #[must_use]
+    pub fn api_method(&self) -> Option<ApiMethod<'_>> {
+        let mut parts = self.resource().splitn(4, '/');
+        let (api, stage, method) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_id = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let is_stage = !stage.is_empty() && stage != "*";
+        let is_method = method == "*" || is_id(method);
+        (is_id(api) && is_stage && is_method).then_some(ApiMethod {
+            api,
+            stage,
+            method,
+            path: parts.next().unwrap_or_default(),
+        })
+    }
+
+    /// Returns the DNS suffix of the partition (`botocore/data/partitions.json`).
+    #[must_use]
+    pub fn dns_suffix(&self) -> &'static str {
+        match self.partition() {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            "aws-iso" => "c2s.ic.gov",
+            "aws-iso-b" => "sc2s.sgov.gov",
+            "aws-iso-e" => "cloud.adc-e.uk",
+            "aws-iso-f" => "csp.hci.ic.gov",
+            _ => "amazonaws.com",
+        }
     }
 
     /// Returns the name of a log group; `None` for every other ARN. The ARN may end with `:*`.

@@ -85,6 +85,8 @@ codes! {
         TargetMisconfigured = "TARGET_MISCONFIGURED",
         /// The target did not accept our credentials.
         TargetCredentials = "TARGET_CREDENTIALS",
+        /// The parameters of the delivery, which a rule or a connection defines, cannot be computed.
+        TargetParametersUnknown = "TARGET_PARAMETERS_UNKNOWN",
         /// The target throttled the delivery.
         TargetRateLimited = "TARGET_RATE_LIMITED",
         /// The target was down, unreachable or too slow.
@@ -148,6 +150,7 @@ impl FailureCode {
             | Self::TargetRefused
             | Self::TargetMisconfigured
             | Self::TargetCredentials
+            | Self::TargetParametersUnknown
             | Self::TargetRateLimited
             | Self::TargetUnavailable
             | Self::FailedAfterAcceptance

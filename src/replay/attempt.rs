@@ -172,6 +172,7 @@ impl<P: Ports> Replay<P> {
                 .map(|event| event.source.as_str()),
             event_type: dead_letter.event_type.as_deref(),
             interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
+            rule_target: task.rule_target(),
         };
         // Before the call, because the target may fail before it has answered.
         let at = self.clock.now();
@@ -184,11 +185,15 @@ impl<P: Ports> Replay<P> {
                 "delivery cut off just before the deadline",
             )));
         };
-        let observed = self
-            .circuit_breakers
-            .target(&task.destination)
-            .observer(self.clock.as_ref())
-            .observe(delivered, |error| error.disposition);
+        let observed = match delivered {
+            // Not an answer of the target.
+            Err(error) if error.locally_throttled => Err(error),
+            delivered => {
+                let breaker = self.circuit_breakers.target(&task.destination);
+                let observer = breaker.observer(self.clock.as_ref());
+                observer.observe(delivered, |error| error.disposition)
+            }
+        };
         Ok(match observed {
             Ok(delivery_id) => Ok(Receipt { delivery_id, at }),
             Err(error) => Err(error.into()),

@@ -9,11 +9,12 @@ use super::invocation::InvocationContext;
 use super::receive_budget::is_soon_parked;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay};
+use crate::clock::Timestamp;
 use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
 use crate::genesys::Genesys;
 use crate::ledger::{
-    Claim, ClaimMetadata, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError,
+    Claim, ClaimMetadata, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError,
 };
 use crate::message::Message;
 
@@ -70,9 +71,9 @@ impl<P: Ports> Replay<P> {
         task: &RecordTask<'_>,
     ) -> Result<Option<EventKey>, LedgerError> {
         for former in task.key.former(task.dead_letter.former_id.as_ref(), &task.destination) {
-            let is_of_event = |item: &KnownState| {
+            let is_of_event = |item: &ItemState| {
                 !former.is_shared
-                    || item.accepted.message_id.as_deref() == Some(task.message.id.as_str())
+                    || item.known.accepted.message_id.as_deref() == Some(task.message.id.as_str())
             };
             if self.ledger.look_up(&former.key).await?.as_ref().is_some_and(is_of_event) {
                 return Ok(Some(former.key));
@@ -155,18 +156,21 @@ impl<P: Ports> Replay<P> {
             Decision::Return(code) => RecordResult::from(Outcome::Returned { code })
                 .with_reason("the event was rejected before"),
             Decision::Delayed { round, until } => self.round_follows(round, until),
-            Decision::Held { until } => {
-                let after = until.since(self.clock.now());
-                let code = FailureCode::HeldElsewhere;
-                let held = RecordResult::from(Outcome::Deferred { after, code })
-                    .with_reason("another worker holds the event");
-                RecordResult { is_brief: true, ..held }
-            }
+            Decision::Held { until } => self.held(until),
             // The item has changed since it was read; the next receive compares again.
             Decision::BeginRound(_) | Decision::EarlierDelivery | Decision::Changed => {
                 self.ledger_failed(task.message, &LedgerError::LeaseLost)
             }
         })
+    }
+
+    /// Returns the result of a record whose event another worker holds.
+    pub(super) fn held(&self, until: Timestamp) -> RecordResult {
+        let after = until.since(self.clock.now());
+        let code = FailureCode::HeldElsewhere;
+        let held = RecordResult::from(Outcome::Deferred { after, code })
+            .with_reason("another worker holds the event");
+        RecordResult { is_brief: true, ..held }
     }
 
     /// Claims the event of a failure record about an earlier delivery. The record is a duplicate, unless the
@@ -257,11 +261,11 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         self.policy.rules(self.archive.is_some())
     }
 
-    fn facts<'t>(&self, task: &'t RecordTask<'_>) -> MessageFacts<'t> {
+    pub(super) fn facts<'t>(&self, task: &'t RecordTask<'_>) -> MessageFacts<'t> {
         MessageFacts {
             message: task.message,
             dead_letter: task.dead_letter,

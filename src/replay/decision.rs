@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::failure::{Accepted, FailureCode};
-use crate::ledger::{Claim, ClaimTerms, Claimable, ItemState, Lease, ReopenPolicy};
+use crate::ledger::{Claim, ClaimTerms, Claimable, ItemState, Lease, LedgerError, ReopenPolicy};
 use crate::message::Message;
 use crate::target::endpoint;
 
@@ -62,6 +62,22 @@ pub(super) enum Decision<L> {
     Held { until: Timestamp },
     /// The item has changed since it was read.
     Changed,
+}
+
+/// The state of a redirected event at its old target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldTarget {
+    /// The event is finished there.
+    Has,
+    /// The old target accepted the event, and the bookkeeping is not finished.
+    Unfinished,
+    /// The old target accepted the event, and the message reports that it failed later.
+    Failed,
+    /// Another worker delivers the event to the old target.
+    Held {
+        /// The end of its lease.
+        until: Timestamp,
+    },
 }
 
 /// A round that follows an accepted delivery.
@@ -169,6 +185,32 @@ impl Rules {
                 }
             }
         }
+    }
+
+    /// Decides about an event that is redirected to another target. `facts` are those for the old target, and `item` is
+    /// the event's ledger item there. Returns `None` if the event is to be delivered to the new target.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`].
+    pub fn at_old_target(
+        &self,
+        facts: &MessageFacts<'_>,
+        item: &ItemState,
+    ) -> Result<Option<OldTarget>, LedgerError> {
+        Ok(match item.answer(&self.claim_terms(facts))? {
+            Claim::AlreadyDone => Some(OldTarget::Has),
+            Claim::HeldUntil(until) => Some(OldTarget::Held { until }),
+            Claim::Acquired(claimable) if claimable.is_delivered => Some(OldTarget::Unfinished),
+            Claim::Delivered(accepted) => {
+                let report = facts.dead_letter.report.as_ref();
+                let is_of_delivery = report.is_some_and(|report| {
+                    report.is_about(&accepted, facts.destination, facts.message.id.as_str())
+                });
+                Some(if is_of_delivery { OldTarget::Failed } else { OldTarget::Has })
+            }
+            // Not delivered, or rejected: the redirect is the repair.
+            Claim::Acquired(_) | Claim::PreviouslyRejected(_) | Claim::Delayed { .. } => None,
+        })
     }
 
     fn handling(&self, facts: &MessageFacts<'_>, claimed: &impl Claimed) -> Handling {

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use tokio::time::timeout_at;
 
 use super::archiving::Rejection;
+use super::decision::OldTarget;
 use super::invocation::InvocationContext;
 use super::marking::Marker;
 use super::task::RecordTask;
@@ -176,11 +177,23 @@ impl<P: Ports> Replay<P> {
         if self.is_archived_unclaimed(task) {
             return Some(self.archive_malformed(task).await);
         }
-        let (former, failed) = match self.former_key(task).await {
+        let (former, mut failed) = match self.former_key(task).await {
             Ok(key) => (key.map(|key| task.with_key(key)), None),
             Err(error) => (None, Some(error)),
         };
         let task = former.as_ref().unwrap_or(task);
+        let old = match self.at_old_target(task).await {
+            Ok(Some((_, OldTarget::Has))) => return Some(Self::old_target_has(task)),
+            Ok(Some((key, OldTarget::Unfinished | OldTarget::Held { .. }))) => {
+                Some(task.with_key(key))
+            }
+            Ok(Some((_, OldTarget::Failed)) | None) => None,
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        };
+        let task = old.as_ref().unwrap_or(task);
         let claim = match failed {
             None => self.claim_at_once(task, ctx).await,
             // Without this answer, a claim could archive an event that was delivered under its former key.

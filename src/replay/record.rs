@@ -2,7 +2,7 @@
 
 use super::archiving::Rejection;
 use super::attempt::{AttemptsEnd, FailedDelivery};
-use super::decision::Handling;
+use super::decision::{Handling, OldTarget};
 use super::invocation::InvocationContext;
 use super::phase::{Phase, Step};
 use super::task::RecordTask;
@@ -47,6 +47,22 @@ impl<P: Ports> Replay<P> {
             Err(error) => return Ok(self.ledger_failed(task.message, &error)),
         };
         let task = former.as_ref().unwrap_or(task);
+        let old = match self.step(ctx, unclaimed, self.at_old_target(task)).await? {
+            Ok(old) => old,
+            Err(error) => return Ok(self.ledger_failed(task.message, &error)),
+        };
+        let without_report;
+        let old = match old {
+            None => None,
+            Some((_, OldTarget::Has)) => return Ok(Self::old_target_has(task)),
+            Some((_, OldTarget::Held { until })) => return Ok(self.held(until)),
+            Some((key, OldTarget::Unfinished)) => Some(task.with_key(key)),
+            Some((_, OldTarget::Failed)) => {
+                without_report = task.dead_letter.without_report();
+                Some(task.with_dead_letter(&without_report))
+            }
+        };
+        let task = old.as_ref().unwrap_or(task);
         let claiming = self.claim_event(task, ctx);
         let (lease, handling) = match self.step(ctx, unclaimed, claiming).await? {
             Ok(claimed) => claimed,

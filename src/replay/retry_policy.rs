@@ -29,7 +29,7 @@ pub(super) enum Upstream {
     Genesys,
     /// Genesys Cloud, for this interaction only.
     Interaction,
-    /// Our own rate limiter for Genesys Cloud, not an upstream.
+    /// Our own rate limiter, not an upstream.
     LocalRateLimit,
     Target,
     /// The end of the invocation, not an upstream.
@@ -90,7 +90,11 @@ impl From<GenesysError> for AttemptFailure {
 impl From<DeliveryError> for AttemptFailure {
     fn from(error: DeliveryError) -> Self {
         Self {
-            upstream: Upstream::Target,
+            upstream: if error.locally_throttled {
+                Upstream::LocalRateLimit
+            } else {
+                Upstream::Target
+            },
             code: error.code,
             disposition: error.disposition,
             certainty: error.certainty,

@@ -59,11 +59,12 @@ impl<'b> Job<'b> {
 /// The events of failed deliveries by delivery id; `Err` holds the reason if the ledger did not answer.
 pub(super) type IndexedEvents = HashMap<String, Result<Option<EventKey>, String>>;
 
-/// Returns the key of an event at its destination; `Err` holds the reason if the ledger did not answer.
+/// Returns the key of an event at its destination. `from` is the old target, if the event is redirected. `Err` holds the reason if the ledger did not answer.
 fn key_of(
     message: &Message,
     dead_letter: &DeadLetter<'_>,
     destination: &Destination,
+    from: Option<&Destination>,
     indexed: &IndexedEvents,
 ) -> Result<EventKey, String> {
     let own = EventKey::new(dead_letter.event_id.as_ref(), &message.id, destination);
@@ -72,6 +73,11 @@ fn key_of(
     match id.and_then(|id| indexed.get(id)) {
         Some(Ok(Some(found))) if dead_letter.event_id.is_none() && found.is_at(destination) => {
             Ok(found.clone())
+        }
+        Some(Ok(Some(found)))
+            if dead_letter.event_id.is_none() && from.is_some_and(|from| found.is_at(from)) =>
+        {
+            Ok(found.at(destination))
         }
         Some(Err(reason)) if dead_letter.event_id.is_none() => Err(reason.clone()),
         Some(_) | None => Ok(own),
@@ -98,11 +104,13 @@ pub(super) fn schedule<'b>(
                 let queue = message.queue_arn.as_deref().into_iter();
                 let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();
                 let destination = target.destination(target_arn, &own);
-                match key_of(message, dead_letter, &destination, indexed) {
+                let from = target.redirected_from(target_arn);
+                match key_of(message, dead_letter, &destination, from.as_ref(), indexed) {
                     Ok(key) => Job::Replay(Box::new(RecordTask::new(
                         message,
                         dead_letter,
                         destination,
+                        from,
                         key,
                     ))),
                     Err(reason) => Job::Unknown(reason),

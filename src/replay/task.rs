@@ -7,12 +7,15 @@ use crate::destination::Destination;
 use crate::failure::FailureReport;
 use crate::ledger::{EventKey, Lease};
 use crate::message::{Message, TypedAttribute};
+use crate::target::RuleTarget;
 
 /// A dead letter with its destination and its key; it does not change while the record is handled.
 pub(super) struct RecordTask<'b> {
     pub(super) message: &'b Message,
     pub(super) dead_letter: &'b DeadLetter<'b>,
     pub(super) destination: Destination,
+    /// The old target, if the event is redirected to its destination.
+    pub(super) redirected_from: Option<Destination>,
     /// The destination as text for people.
     pub(super) target: String,
     pub(super) key: EventKey,
@@ -23,9 +26,16 @@ impl<'b> RecordTask<'b> {
         message: &'b Message,
         dead_letter: &'b DeadLetter<'b>,
         destination: Destination,
+        redirected_from: Option<Destination>,
         key: EventKey,
     ) -> Self {
-        Self { message, dead_letter, target: destination.to_string(), destination, key }
+        let target = destination.to_string();
+        Self { message, dead_letter, destination, redirected_from, target, key }
+    }
+
+    /// Returns the same record with another reading of its message.
+    pub(super) fn with_dead_letter(&self, dead_letter: &'b DeadLetter<'b>) -> Self {
+        Self { dead_letter, ..self.with_key(self.key.clone()) }
     }
 
     /// Returns the same record with another key of its event.
@@ -34,6 +44,7 @@ impl<'b> RecordTask<'b> {
             message: self.message,
             dead_letter: self.dead_letter,
             destination: self.destination.clone(),
+            redirected_from: self.redirected_from.clone(),
             target: self.target.clone(),
             key,
         }
@@ -44,10 +55,15 @@ impl<'b> RecordTask<'b> {
         self.dead_letter.report.as_ref()
     }
 
+    /// Returns true if the event goes to the target that the dead letter names, or to the one that replaces it.
+    fn goes_to_its_target(&self) -> bool {
+        let target = self.dead_letter.failure.target_arn.as_deref();
+        self.redirected_from.is_some() || target == Some(self.destination.key_part())
+    }
+
     /// Returns true if the whole message returns to the queue from which SQS moved it.
     pub(super) fn is_whole(&self) -> bool {
-        let target = self.dead_letter.failure.target_arn.as_deref();
-        self.dead_letter.whole && target == Some(self.destination.key_part())
+        self.dead_letter.whole && self.goes_to_its_target()
     }
 
     /// Returns the payload to deliver, unchanged byte for byte.
@@ -78,9 +94,14 @@ impl<'b> RecordTask<'b> {
 
     /// Returns the parameters of a schedule's call, if the event goes to the target of the call.
     pub(super) fn call(&self) -> Option<&CallParameters> {
-        let target = self.dead_letter.failure.target_arn.as_deref();
-        let is_its_target = target == Some(self.destination.key_part());
-        self.dead_letter.call.as_deref().filter(|_| is_its_target)
+        self.dead_letter.call.as_deref().filter(|_| self.goes_to_its_target())
+    }
+
+    /// Returns the rule's target, if the event goes to it.
+    pub(super) fn rule_target(&self) -> Option<RuleTarget<'_>> {
+        let failure = &self.dead_letter.failure;
+        let (rule_arn, target_arn) = (failure.rule_arn.as_deref()?, failure.target_arn.as_deref()?);
+        self.goes_to_its_target().then_some(RuleTarget { rule_arn, target_arn })
     }
 
     /// Returns the message group: that of a schedule's call, or of the message.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
-use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, RuleTarget, Target};
 use genesys_replay_lambda::app;
 use genesys_replay_settings::Settings;
 use genesys_test_support::replay_harness::invoke;
@@ -220,18 +220,33 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
     Ok(())
 }
 
+/// The result of one attempt.
+pub(crate) type Delivered = Result<Option<DeliveryId>, DeliveryError>;
+
 /// Delivers a payload to a target of the AWS at `endpoint`, as one attempt.
 pub(crate) async fn deliver_at(
     endpoint: &str,
     target: &str,
     payload: &str,
-) -> Result<Result<Option<DeliveryId>, DeliveryError>, Box<dyn std::error::Error>> {
+) -> Result<Delivered, Box<dyn std::error::Error>> {
+    deliver_for_rule(endpoint, target, payload, None).await
+}
+
+/// As [`deliver_at`], for a dead letter of this rule.
+pub(crate) async fn deliver_for_rule(
+    endpoint: &str,
+    target: &str,
+    payload: &str,
+    rule: Option<&str>,
+) -> Result<Delivered, Box<dyn std::error::Error>> {
     let settings = |name: &str| match name {
         "REPLAY_TARGET" => Some(target.to_owned()),
         "RETRY_STATE" => Some("off".to_owned()),
         _ => None,
     };
-    let function = app::build(Settings::from_lookup(settings)?, &aws_at(endpoint))?;
+    let aws = aws_at(endpoint).into_builder();
+    let aws = aws.credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()));
+    let function = app::build(Settings::from_lookup(settings)?, &aws.build())?;
     let destination = function.destination.destination(None, &[]);
     let key = genesys_replay::ledger::EventKey::stored(&format!("e-1|{target}"));
     let delivery = Delivery {
@@ -246,6 +261,7 @@ pub(crate) async fn deliver_at(
         event_source: None,
         event_type: None,
         interaction_id: None,
+        rule_target: rule.map(|rule_arn| RuleTarget { rule_arn, target_arn: target }),
     };
     Ok(function.target.deliver(&delivery).await)
 }

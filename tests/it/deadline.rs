@@ -181,6 +181,7 @@ impl Faults<DeliveryError> for LosesAnswer {
                 disposition: Disposition::Transient { after: None },
                 certainty: Certainty::Unknown,
                 timed_out: false,
+                locally_throttled: false,
                 reason: "reset".to_owned(),
                 source: None,
             })

@@ -178,7 +178,7 @@ fn former_keys_are_those_of_version_0_1() -> TestResult {
         let ParsedMessage::DeadLetter(parsed) = parse(&message) else {
             return Err(format!("{body} is not an event").into());
         };
-        let target = ReplayTarget::Original(AllowedTargets::Any).destination(Some(target), &[]);
+        let target = ReplayTarget::original(AllowedTargets::Any).destination(Some(target), &[]);
         let key = EventKey::stored(&format!("own|{}", target.key_part()));
         let former = key.former(parsed.former_id.as_ref(), &target).into_iter();
         let former: Vec<_> = former.map(|it| (it.key.to_string(), it.is_shared)).collect();

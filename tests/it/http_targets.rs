@@ -14,8 +14,8 @@ use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
 use genesys_replay::target::{Delivery, DeliveryError};
 use genesys_replay_genesys::http_pool;
-use genesys_replay_targets::http::HttpTarget;
 use genesys_replay_targets::http::resolver::GuardedResolver;
+use genesys_replay_targets::http::{HttpAuth, HttpSender, HttpTarget};
 use genesys_stand_in::{EVENTUALLY_LIMIT, Fault, StandIn};
 use genesys_test_support::{TestResult, closed_port};
 use mockito::Server;
@@ -42,7 +42,8 @@ pub(crate) fn target(limit: Duration) -> Result<HttpTarget, Box<dyn std::error::
     let resolver = Arc::new(GuardedResolver);
     let guarded = move |client: ClientBuilder| client.dns_resolver(Arc::clone(&resolver));
     let http = http_pool(EVENTUALLY_LIMIT, detector, guarded)?;
-    Ok(HttpTarget::new(http, AddressPolicy::BlockLinkLocal, false, limit, clock))
+    let sender = HttpSender::new(http, AddressPolicy::BlockLinkLocal, false, limit, clock);
+    Ok(HttpTarget::new(sender, HttpAuth::NONE))
 }
 
 pub(crate) async fn post(
@@ -68,6 +69,7 @@ pub(crate) async fn post(
                 event_source: None,
                 event_type: None,
                 interaction_id: None,
+                rule_target: None,
             },
         )
         .await)

@@ -1,6 +1,7 @@
 //! The function on real adapters: a local AWS, mockito and the stand-in, and the real binary under a Runtime
 //! API.
 
+mod api_destinations;
 mod archive;
 mod aws_targets;
 mod backlog;
@@ -35,10 +36,13 @@ mod retention;
 mod retry_state;
 mod retry_time;
 mod rounds;
+mod rule_targets;
 mod secrets;
 mod spoofed_targets;
 mod startup;
 mod stored_records;
+mod target_auth;
+mod tracing_headers;
 mod visibility_timeout;
 
 /// The replay function's program.

@@ -3,7 +3,7 @@
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Accepted;
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
+    Claim, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 use genesys_stand_in::Fault;
@@ -237,7 +237,7 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
     ) -> Result<(), LedgerError> {
         Err(outage())
     }
-    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+    async fn look_up(&self, key: &EventKey) -> Result<Option<ItemState>, LedgerError> {
         self.inner.look_up(key).await
     }
     async fn index_delivery(&self, _: &str, _: &EventKey, _: Timestamp) -> Result<(), LedgerError> {

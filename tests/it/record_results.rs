@@ -91,6 +91,7 @@ fn refused() -> DeliveryError {
         disposition: Disposition::Transient { after: None },
         certainty: Certainty::Refused,
         timed_out: false,
+        locally_throttled: false,
         reason: "no room".to_owned(),
         source: None,
     }

@@ -1,6 +1,7 @@
 //! Failure after acceptance: targets that accept an event and report a failure later.
 
 mod former_items;
+mod redirects;
 mod redriven;
 
 use std::error::Error;

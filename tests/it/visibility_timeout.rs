@@ -25,6 +25,7 @@ impl Faults<DeliveryError> for RateLimited {
                 disposition: Disposition::Transient { after: Some(Duration::from_secs(300)) },
                 certainty: Certainty::Refused,
                 timed_out: false,
+                locally_throttled: false,
                 reason: "429".to_owned(),
                 source: None,
             })

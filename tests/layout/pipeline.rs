@@ -13,6 +13,7 @@ const ORDER: &[&str] = &[
     "backlog",
     "expiry",
     "record",
+    "redirected",
     "clean_up",
     "claim",
     "attempt",

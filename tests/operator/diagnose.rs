@@ -35,7 +35,7 @@ use lazy_queue::LazyQueue;
 /// Some time after every sample.
 const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
 
-static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
+static ORIGINAL: ReplayTarget = ReplayTarget::original(AllowedTargets::Any);
 
 /// Options without limits.
 fn look() -> DiagnoseOptions<'static> {

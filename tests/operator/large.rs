@@ -5,7 +5,7 @@ use std::time::Duration;
 use genesys_fakes::ManualClock;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::destination::{AllowedTargets, Redirects, ReplayTarget};
 use genesys_replay::replay::Limits;
 use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, ObjectPage};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
@@ -67,11 +67,12 @@ impl LedgerReader for Empty {
 
 #[tokio::test]
 async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
-    let target = ReplayTarget::Original(AllowedTargets::Any);
+    let target = ReplayTarget::original(AllowedTargets::Any);
     let selection = Selection::default();
     let now = ManualClock::at(Timestamp::from_millis(1_785_000_000_000)).now();
     let about = PlanContext {
         target: &target,
+        redirects: &Redirects::NONE,
         queue_arn: "q",
         remember: Duration::from_secs(15 * 86_400),
         rules: Limits::default().rules(true),

@@ -18,6 +18,7 @@ mod parking;
 mod plan;
 mod proxy;
 mod reconcile;
+mod redirect;
 mod report;
 mod send_results;
 mod support;

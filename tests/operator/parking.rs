@@ -211,6 +211,7 @@ fn planned(count: usize) -> Vec<PlanItem> {
         ledger: None,
         predicted: Predicted { attempt: 1, marks_interaction: false },
         edit: None,
+        redirected_from: None,
     };
     (0..count).map(item).collect()
 }

@@ -21,7 +21,7 @@ fn id(text: &str) -> Result<MessageId, TestCaseError> {
 
 /// Returns the destination of a dead letter with the target `arn`.
 fn original(arn: &str) -> Destination {
-    ReplayTarget::Original(AllowedTargets::Any).destination(Some(arn), &[])
+    ReplayTarget::original(AllowedTargets::Any).destination(Some(arn), &[])
 }
 
 /// Returns parts that can be joined to ids and to ARNs.

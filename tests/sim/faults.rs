@@ -245,6 +245,7 @@ fn delivery_error(
         disposition,
         certainty,
         timed_out: false,
+        locally_throttled: false,
         reason: "injected".to_owned(),
         source: None,
     }

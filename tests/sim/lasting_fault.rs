@@ -51,6 +51,7 @@ impl LastingFault {
             disposition,
             certainty: Certainty::Refused,
             timed_out: false,
+            locally_throttled: false,
             reason: "lasting fault".to_owned(),
             source: None,
         })

@@ -10,7 +10,7 @@ use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, Disposition, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
+    AnswerCounts, Claim, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{Queue, QueueDepth, QueueLimits, VisibilityChange, VisibilityError};
@@ -203,7 +203,7 @@ impl Ledger for WatchedLedger {
         begun
     }
 
-    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+    async fn look_up(&self, key: &EventKey) -> Result<Option<ItemState>, LedgerError> {
         self.inner.look_up(key).await
     }
 

@@ -1,17 +1,20 @@
-//! The files of the template: their size, and the format of an included one.
+//! The files of the template: their way to `CloudFormation`, and the format of an included one.
 
 use crate::TestResult;
 use crate::document::{TEMPLATE, text_of};
 
-/// `CloudFormation`'s limit for a template in the request instead of in S3.
-const MAX_INLINE_TEMPLATE_BYTES: usize = 51_200;
-
 const INCLUDED: [&str; 2] = ["monitoring/queries.yaml", "monitoring/resources.yaml"];
 
+/// `CloudFormation` accepts a template of this size only from S3.
 #[test]
-fn template_fits_into_a_request_when_it_is_not_in_s3() -> TestResult {
-    let bytes = text_of(TEMPLATE)?.len();
-    assert!(bytes <= MAX_INLINE_TEMPLATE_BYTES, "{bytes} bytes");
+fn documented_deployments_put_the_template_into_s3() -> TestResult {
+    let guide = text_of("docs/DEPLOY.md")?;
+    let mut commands = guide.split("aws cloudformation deploy ").skip(1);
+    assert!(commands.all(|command| {
+        command.split("```").next().is_some_and(|command| command.contains("--s3-bucket"))
+    }));
+    assert!(guide.contains("template_url = ") && !guide.contains("template_body"));
+    assert!(guide.contains("templateUrl: ") && !guide.contains("templateBody"));
     Ok(())
 }
 

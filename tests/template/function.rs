@@ -74,12 +74,20 @@ fn replay_role_has_only_the_required_permissions() -> TestResult {
         "firehose:PutRecord",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
+        "events:PutRawEvents",
+        "execute-api:Invoke",
+        "lambda:InvokeFunctionUrl",
     ];
     let deliver_to_parts = ["lambda:InvokeFunction", "logs:CreateLogStream", "logs:PutLogEvents"];
     let objects = "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*";
     let listed = |parameter: &str| json!({ "Fn::Split": [",", { "Ref": parameter }] });
-    let allowed = json!({ "Fn::Split": [",", { "Ref": "AllowedTargets" }] });
-    let executions = json!({ "Fn::Split": [",", { "Fn::Join": ["execution:", { "Fn::Split": ["stateMachine:", { "Ref": "AllowedTargets" }] }] }] });
+    let targets = json!({ "Fn::If": ["ListsTargets", { "Ref": "AllowedTargets" }, { "Ref": "ReplayTarget" }] });
+    let allowed = json!({ "Fn::Split": [",", targets] });
+    let executions = json!({ "Fn::Split": [",", { "Fn::Join": ["execution:", { "Fn::Split": ["stateMachine:", targets] }] }] });
+    let events = |kind: &str| json!({ "Fn::Sub": format!("arn:${{AWS::Partition}}:events:*:${{AWS::AccountId}}:{kind}/*") });
+    let connections =
+        "arn:${AWS::Partition}:secretsmanager:*:${AWS::AccountId}:secret:events!connection/*";
+    let describe = ["events:DescribeApiDestination", "events:DescribeConnection"];
     let each_and = |patterns| {
         let patterns = json!({ "Patterns": { "Fn::Join": [":*,", patterns] } });
         json!({ "Fn::Split": [",", { "Fn::Sub": ["${Patterns}:*", patterns] }] })
@@ -93,9 +101,13 @@ fn replay_role_has_only_the_required_permissions() -> TestResult {
             json!([null, ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"]),
             json!(["UsesSecret", ["secretsmanager:GetSecretValue"], { "Ref": "GenesysSecretArn" }]),
             json!(["Archives", ["s3:PutObject", "s3:GetObject"], { "Fn::Sub": [objects, { "Bucket": bucket() }] }]),
-            json!(["NamesTargets", deliver, listed("AllowedTargets")]),
+            json!(["NamesTargets", deliver, allowed]),
             json!(["NamesFunctions", ["states:DescribeExecution"], each_and(executions)]),
             json!(["NamesFunctions", deliver_to_parts, each_and(allowed)]),
+            json!(["NamesTargets", ["events:ListTargetsByRule"], events("rule")]),
+            json!(["UsesConnections", describe, [events("api-destination"), events("connection")]]),
+            json!(["UsesConnections", ["secretsmanager:GetSecretValue"], { "Fn::Sub": connections }]),
+            json!(["UsesTargetSecret", ["secretsmanager:GetSecretValue"], { "Ref": "TargetSecretArn" }]),
             json!(["UsesOwnKeys", ["kms:Decrypt", "kms:GenerateDataKey"], listed("KeyArns")]),
             json!(["EncryptsWithKey", ["kms:Decrypt", "kms:GenerateDataKey"], { "Ref": "EncryptionKeyArn" }]),
             json!([

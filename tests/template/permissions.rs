@@ -77,6 +77,21 @@ fn permissions_have_no_wildcard() -> TestResult {
 }
 
 #[test]
+fn connections_are_read_only_when_named() -> TestResult {
+    let template = Template::read()?;
+    let all = all_statements(&template);
+    let (_, read) =
+        all.iter().find(|(_, it)| it["Sid"] == "ReadConnections").ok_or("no statement")?;
+    let begin = "arn:*:secretsmanager:*:*:secret:events!connection/";
+    let names = json!({ "Fn::Join": [format!("/*,{begin}"), { "Fn::Split": [",", { "Ref": "ConnectionNames" }] }] });
+    let patterns = json!({ "Fn::Sub": [format!("{begin}${{Names}}/*"), { "Names": names }] });
+    let condition =
+        json!({ "ArnLike": { "secretsmanager:SecretId": { "Fn::Split": [",", patterns] } } });
+    assert_eq!(read["Condition"], condition);
+    Ok(())
+}
+
+#[test]
 fn wildcards_have_a_reason_in_a_comment() -> TestResult {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
     let lines: Vec<_> = text.lines().map(str::trim).collect();

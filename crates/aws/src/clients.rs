@@ -17,6 +17,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use genesys_replay::connections::{ConnectionPool, FreezeDetector};
+use genesys_replay::trace::{self, TRACE_HEADER};
 use genesys_replay_version::AWS_APP_NAME;
 
 use crate::secrets_manager::SecretsManagerSecret;
@@ -103,7 +104,13 @@ pub fn http_client(detector: Arc<FreezeDetector>) -> SharedHttpClient {
 struct PooledConnector(ConnectionPool<SharedHttpConnector>);
 
 impl HttpConnector for PooledConnector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        // In Lambda, the SDK itself adds the header. It is not part of the signature.
+        if let Some(trace) = trace::current()
+            && !request.headers().contains_key(TRACE_HEADER)
+        {
+            let _ = request.headers_mut().try_insert(TRACE_HEADER, trace.header().to_owned());
+        }
         let pooled = self.0.acquire();
         let answer = pooled.client().call(request);
         HttpConnectorFuture::new(async move {

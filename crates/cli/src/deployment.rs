@@ -2,6 +2,7 @@
 
 pub mod aws;
 mod rules;
+mod targets;
 
 use std::time::Duration;
 
@@ -69,6 +70,15 @@ pub enum TargetFault {
     /// The event bus exists, but its enabled rules cannot match: the bus accepts events and does nothing.
     #[error("{bus} has no enabled rule for events of the source genesys-replay")]
     NoRule { bus: String },
+    /// The resource exists and does not accept events in its state.
+    #[error("{arn} is {state}")]
+    NotReady { arn: String, state: String },
+    /// An API destination was deleted, and another one has its name.
+    #[error("{arn} does not exist, its name belongs to {by}")]
+    Replaced { arn: String, by: String },
+    /// Its service has no call for the check.
+    #[error("the target is not checked")]
+    Unchecked,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io;
 use genesys_replay::clock::Clock;
 use genesys_replay::error::has_cause;
 use genesys_replay::genesys::{Call, GenesysError};
+use genesys_replay::trace;
 use reqwest::{Client, RequestBuilder};
 
 use super::answer::{ApiResponse, transport_error};
@@ -28,6 +29,11 @@ pub(crate) async fn send<F>(
 where
     F: Future<Output = Result<(), GenesysError>> + Send,
 {
+    let trace = trace::current();
+    let request = |client: &Client| {
+        let headers = trace.iter().flat_map(|trace| trace.headers());
+        headers.fold(request(client), |request, (name, text)| request.header(name, text))
+    };
     admit().await?;
     let mut pooled = pool.acquire();
     let mut sent = request(pooled.client()).send().await;

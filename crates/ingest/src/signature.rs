@@ -5,11 +5,10 @@ use std::fmt;
 
 use axum::http::HeaderMap;
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::text::without_bom;
+pub use genesys_replay::webhook_secret::KeyRingFault;
+use genesys_replay::webhook_secret::{self, PREFIX, WebhookSecret};
 use hmac_sha256::HMAC;
 use secrecy::{ExposeSecret, SecretSlice};
 use standardwebhooks::{
@@ -20,23 +19,8 @@ use standardwebhooks::{
 /// Webhooks.
 const WINDOW_SECONDS: u64 = 300;
 
-/// The optional prefix of a secret.
-const PREFIX: &str = "whsec_";
-
-/// The maximum number of secrets that are valid at once: the old one and the new one.
-const MAX_KEYS: usize = 2;
-
 /// The minimum length of a secret that Standard Webhooks recommends, in bytes.
 const RECOMMENDED_KEY_BYTES: usize = 24;
-
-/// The minimum length of a secret that is accepted, in bytes, because a shorter secret can be guessed.
-const MIN_KEY_BYTES: usize = 16;
-
-/// Secrets are read with and without padding, because some programs remove it.
-const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The prefix of a symmetric signature, the only supported kind.
 const VERSION: &str = "v1,";
@@ -69,17 +53,6 @@ pub enum AuthenticationError {
     NotAuthorized,
 }
 
-/// The fault of a text that does not hold secrets; does not quote the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyRingFault {
-    /// The text holds this number of secrets instead of one or two.
-    #[error("the text has {0} secrets instead of one or two")]
-    Count(usize),
-    /// The secret with this number is not valid.
-    #[error("secret {0} is not whsec_ followed by the base64 of at least 16 bytes")]
-    NotBase64(usize),
-}
-
 /// The secrets that are valid now.
 pub struct KeyRing {
     keys: Vec<Key>,
@@ -105,25 +78,15 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingFault`] if the text does not hold one or two valid secrets.
     pub fn parse(text: &str) -> Result<Self, KeyRingFault> {
-        let secrets: Vec<&str> = without_bom(text)
-            .split(|letter: char| letter.is_whitespace() || letter == ',')
-            .filter(|secret| !secret.is_empty())
-            .collect();
-        if !(1..=MAX_KEYS).contains(&secrets.len()) {
-            return Err(KeyRingFault::Count(secrets.len()));
-        }
         let mut ring = Self { keys: Vec::new(), short: false };
-        for (index, secret) in secrets.iter().enumerate() {
-            let fault = KeyRingFault::NotBase64(index + 1);
-            let encoded = secret.strip_prefix(PREFIX).unwrap_or(secret);
-            let bytes = SECRET_BASE64.decode(encoded).map_err(|_| fault)?;
-            if bytes.len() < MIN_KEY_BYTES {
-                return Err(fault);
-            }
+        for (index, secret) in webhook_secret::parse(text)?.into_iter().enumerate() {
+            let WebhookSecret { encoded, key } = secret;
+            let bytes = key.expose_secret();
             ring.short |= bytes.len() < RECOMMENDED_KEY_BYTES;
             ring.keys.push(Key {
-                webhook: Webhook::from_bytes(bytes.clone()).map_err(|_| fault)?,
-                bytes: bytes.into(),
+                webhook: Webhook::from_bytes(bytes.to_vec())
+                    .map_err(|_| KeyRingFault::NotBase64(index + 1))?,
+                bytes: key,
                 texts: [encoded.to_owned(), format!("{PREFIX}{encoded}")]
                     .map(|text| text.into_bytes().into()),
             });

@@ -15,13 +15,14 @@ use genesys_replay_aws::sqs_queue::SqsQueue;
 use genesys_replay_genesys::{
     BuildError, GenesysClient, GenesysSettings, Parts, client, http_pool,
 };
-use genesys_replay_settings::{RetryStateSetting, Settings, is_proxied};
+use genesys_replay_settings::{RetryStateSetting, Settings, TargetAuth, is_proxied};
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
 use genesys_replay_storage::s3::{self, S3Archive};
-use genesys_replay_targets::Targets;
+use genesys_replay_targets::api_destination::ApiDestinations;
 use genesys_replay_targets::aws::{AwsTargets, clients};
-use genesys_replay_targets::http::HttpTarget;
 use genesys_replay_targets::http::resolver::guarded;
+use genesys_replay_targets::http::{HttpAuth, HttpSender, HttpTarget, SigV4Signer};
+use genesys_replay_targets::{ApiGateways, EventRules, Targets};
 
 /// The replay function with its real adapters.
 pub type ReplayFunction = Replay<AwsPorts>;
@@ -82,7 +83,18 @@ pub const SECRET: CallLimits = CallLimits {
 /// # Errors
 /// TLS roots are missing, which no retry repairs: the function must not start.
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    build_with_clock(settings, aws, Arc::new(SystemClock))
+}
+
+/// As [`build`], with a clock of the caller.
+///
+/// # Errors
+/// Those of [`build`].
+pub fn build_with_clock(
+    settings: Settings,
+    aws: &SdkConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<ReplayFunction, BuildError> {
     let meter = Arc::new(UpstreamCounters::default());
     let detector = FreezeDetector::new(Arc::clone(&clock), MAX_QUIET_TIME);
     let aws = &with_pool(aws, &detector);
@@ -102,6 +114,24 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         RetryStateSetting::BestEffort(it) => RetryState::BestEffort(genesys(it)),
         RetryStateSetting::Off => RetryState::Off,
     };
+    let sender = HttpSender::new(
+        Arc::clone(&http),
+        settings.reach,
+        is_proxied(),
+        settings.target_timeout,
+        Arc::clone(&clock),
+    );
+    let single_attempt = with_limits(aws, single_attempt(settings.target_timeout));
+    let signer = SigV4Signer::new(aws.credentials_provider(), Arc::clone(&clock));
+    let auth = http_auth(settings.target_auth, aws, &signer, &clock);
+    let max_wait = settings.limits.max_wait;
+    let target = Targets {
+        http: HttpTarget::new(sender.clone(), auth),
+        aws: AwsTargets::new(clients(single_attempt), Arc::clone(&clock)),
+        rules: EventRules::new(Arc::clone(&clock)),
+        api_destinations: ApiDestinations::new(sender.clone(), max_wait, Arc::clone(&clock)),
+        api_gateways: ApiGateways::new(sender, signer, aws.endpoint_url()),
+    };
     let dynamodb = aws_sdk_dynamodb::Client::new(&with_limits(aws, LEDGER));
     let archive = settings.archive.map(|archive| {
         let client = s3::client(&with_limits(aws, ARCHIVE));
@@ -110,19 +140,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
     Ok(Replay {
         ledger: DynamoDbLedger::new(dynamodb, settings.table, settings.remember),
         retry_state,
-        target: Targets {
-            http: HttpTarget::new(
-                Arc::clone(&http),
-                settings.reach,
-                is_proxied(),
-                settings.target_timeout,
-                Arc::clone(&clock),
-            ),
-            aws: AwsTargets::new(
-                clients(with_limits(aws, single_attempt(settings.target_timeout))),
-                Arc::clone(&clock),
-            ),
-        },
+        target,
         archive,
         queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_limits(aws, QUEUE))),
         destination: settings.target,
@@ -136,6 +154,28 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         clock,
         random: Arc::new(SystemRandom),
     })
+}
+
+/// Returns the authentication of deliveries over HTTP.
+fn http_auth(
+    setting: TargetAuth,
+    aws: &SdkConfig,
+    signer: &SigV4Signer,
+    clock: &Arc<dyn Clock>,
+) -> HttpAuth {
+    match setting {
+        TargetAuth::None => HttpAuth::NONE,
+        TargetAuth::Headers { secret_id } => {
+            HttpAuth::headers(secret(secret_id, aws, SECRET), Arc::clone(clock))
+        }
+        TargetAuth::Signature { secret_id } => {
+            HttpAuth::signature(secret(secret_id, aws, SECRET), Arc::clone(clock))
+        }
+        TargetAuth::SigV4 { service, region } => {
+            let own = aws.region().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
+            HttpAuth::sigv4(signer.clone(), service, region.unwrap_or(own))
+        }
+    }
 }
 
 /// Reads the credentials before the first batch. The first batch retries after a failure here.

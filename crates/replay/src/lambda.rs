@@ -9,6 +9,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Arn;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
 use genesys_replay::replay::{Counts, Invocation, Ports, RecordReport, Replay, log};
+use genesys_replay::trace::{self, Trace};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
@@ -51,9 +52,10 @@ pub async fn handle<P: Ports>(
 ) -> Result<SqsBatchResponse, BatchError> {
     let context = &event.context;
     let xray_trace_id = context.xray_trace_id.as_deref().map(telemetry::trace_id);
+    let trace = context.xray_trace_id.as_deref().and_then(Trace::parse);
     // The span has the level of errors, so that every line of the invocation contains it at any log level.
     let span = tracing::error_span!("invocation", request_id = context.request_id, xray_trace_id);
-    async {
+    let handling = async {
         let started = Instant::now();
         let messages = messages(event.payload)
             .inspect_err(|error| tracing::error!(%error, "batch refused"))?;
@@ -72,9 +74,8 @@ pub async fn handle<P: Ports>(
         };
         figures.write(metrics);
         Ok(answer(&messages, &handled))
-    }
-    .instrument(span)
-    .await
+    };
+    trace::scope(trace, handling.instrument(span)).await
 }
 
 fn invocation(context: &Context) -> Invocation {

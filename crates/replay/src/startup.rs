@@ -2,9 +2,9 @@
 
 use genesys_replay::clock::millis;
 use genesys_replay::destination::address::AddressPolicy;
-use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::destination::{AllowedTargets, Destination, OriginalTargets, ReplayTarget};
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_settings::{FormerName, Settings};
+use genesys_replay_settings::{FormerName, Settings, TargetAuth};
 use genesys_replay_telemetry::{warn_of_other_names, warn_of_plain_http};
 
 /// Logs the version and all settings that are not secret, and a warning for each risky setting.
@@ -17,9 +17,17 @@ pub fn started(settings: &Settings) {
         table = settings.table,
         target = %settings.target,
         allowed_targets = match &settings.target {
-            ReplayTarget::Original(allowed) => Some(allowed.to_string()),
+            ReplayTarget::Original(original) => Some(original.allowed.to_string()),
             ReplayTarget::Fixed(_) => None,
         },
+        target_redirects = match &settings.target {
+            ReplayTarget::Original(original) if !original.redirects.is_empty() => {
+                Some(original.redirects.to_string())
+            }
+            ReplayTarget::Original(_) | ReplayTarget::Fixed(_) => None,
+        },
+        target_auth = settings.target_auth.as_str(),
+        target_secret_id = settings.target_auth.secret_id(),
         link_local_targets = settings.reach == AddressPolicy::AllowAll,
         retry_state = settings.retry_state.as_str(),
         genesys_api = genesys.map(|genesys| genesys.form.as_str()),
@@ -47,6 +55,13 @@ pub fn started(settings: &Settings) {
     for FormerName { former, current } in &settings.former_names {
         tracing::warn!(setting = former, current, "former name of a setting");
     }
+    let is_http = matches!(&settings.target, ReplayTarget::Fixed(Destination::Http(_)));
+    if settings.target_auth != TargetAuth::None && !is_http {
+        tracing::warn!(
+            setting = "TARGET_AUTH",
+            "setting without effect: it authenticates deliveries to an https:// URL in REPLAY_TARGET only"
+        );
+    }
     warn_of_other_names(settings.other_names.iter().map(|other| (other.name, other.remedy)));
     let receives_last = limits.receives_last();
     if receives_last < limits.retry_for {
@@ -58,7 +73,7 @@ pub fn started(settings: &Settings) {
             "receives may be used up before the time of RETRY_FOR_HOURS is over: raise MAX_RECEIVES or BACKOFF_MAX_SECONDS"
         );
     }
-    let ReplayTarget::Original(allowed) = &settings.target else {
+    let ReplayTarget::Original(OriginalTargets { allowed, .. }) = &settings.target else {
         return;
     };
     match allowed {

@@ -3,13 +3,15 @@
 pub mod genesys;
 pub mod other_names;
 mod reader;
+mod target_auth;
 
 use std::time::Duration;
 
 use genesys_replay::backoff::Backoff;
 use genesys_replay::destination::address::{AddressPolicy, names_refused};
 use genesys_replay::destination::{
-    AllowedTargets, Arn, Destination, MAX_TARGET_BYTES, ReplayTarget,
+    AllowedTargets, Arn, Destination, MAX_TARGET_BYTES, OriginalTargets, Redirect, Redirects,
+    ReplayTarget,
 };
 use genesys_replay::replay::Limits;
 use genesys_replay_genesys::GenesysSettings;
@@ -18,6 +20,7 @@ use url::Url;
 
 use other_names::OtherName;
 pub use reader::Reader;
+pub use target_auth::TargetAuth;
 
 /// Every variable that the replay function reads.
 pub const VARIABLES: &[&str] = &[
@@ -49,6 +52,9 @@ pub const VARIABLES: &[&str] = &[
     "RETRY_FOR_HOURS",
     "RETRY_STATE",
     "STALE_AFTER_SECONDS",
+    "TARGET_AUTH",
+    "TARGET_REDIRECTS",
+    "TARGET_SECRET_ID",
     "TARGET_TIMEOUT_SECONDS",
 ];
 
@@ -90,6 +96,8 @@ pub struct Settings {
     pub remember: Duration,
     /// The target of replayed events.
     pub target: ReplayTarget,
+    /// The authentication of deliveries over HTTP.
+    pub target_auth: TargetAuth,
     /// The addresses that HTTP targets may have.
     pub reach: AddressPolicy,
     /// The archive of rejected dead letters.
@@ -152,11 +160,14 @@ impl Settings {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup);
         let retry_state = retry_state(&mut reader);
+        let target = target(&mut reader);
+        let target_auth = target_auth::read(&mut reader, &target);
         let settings = Self {
             retry_state,
             table: table(&mut reader),
             remember: remember(&mut reader),
-            target: target(&mut reader),
+            target,
+            target_auth,
             reach: reader.choice(
                 "ALLOW_LINK_LOCAL_TARGETS",
                 AddressPolicy::BlockLinkLocal,
@@ -396,18 +407,32 @@ fn allowed_targets(reader: &mut Reader<'_>) -> AllowedTargets {
     AllowedTargets::only(patterns)
 }
 
-/// Reads `REPLAY_TARGET` and `ALLOWED_TARGETS`.
+fn redirects(reader: &mut Reader<'_>, allowed: &AllowedTargets) -> Redirects {
+    const NAME: &str = "TARGET_REDIRECTS";
+    let redirects = Redirects::parse(&reader.text(NAME).unwrap_or_default());
+    let redirects = redirects.unwrap_or_else(|fault| {
+        reader.problem(NAME, &fault.to_string());
+        Redirects::NONE
+    });
+    for Redirect { to, .. } in redirects.iter().filter(|redirect| !allowed.contains(&redirect.to)) {
+        reader.problem(NAME, &format!("redirects to {to}, which ALLOWED_TARGETS does not cover"));
+    }
+    redirects
+}
+
+/// Reads `REPLAY_TARGET`, `ALLOWED_TARGETS` and `TARGET_REDIRECTS`.
 pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
     const NAME: &str = "REPLAY_TARGET";
     let allowed = allowed_targets(reader);
+    let redirects = redirects(reader, &allowed);
     match reader.text(NAME).as_deref() {
-        None | Some("original") => ReplayTarget::Original(allowed),
+        None | Some("original") => ReplayTarget::Original(OriginalTargets { allowed, redirects }),
         Some(arn) if arn.starts_with("arn:") => {
             let destination = Destination::of_arn(arn);
             if matches!(destination, Destination::Unsupported(_)) || arn.len() > MAX_TARGET_BYTES {
                 reader.problem(
                     NAME,
-                    "is not the ARN of a Lambda function, SQS queue, SNS topic, Step Functions state machine or event bus",
+                    "is not the ARN of a supported target: docs/TARGETS.md lists them",
                 );
             }
             if !allowed.contains(arn) {
@@ -439,7 +464,7 @@ pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
                     NAME,
                     "must be 'original', 'none', an ARN, or an https:// URL of at most 1024 bytes",
                 );
-                ReplayTarget::Original(allowed)
+                ReplayTarget::original(allowed)
             }
         },
     }

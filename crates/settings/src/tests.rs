@@ -40,7 +40,10 @@ fn defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
     let settings = with(&[])?;
     assert_eq!(settings.table, "GenesysRetryIdempotency");
     assert_eq!(settings.remember, Duration::from_secs(15 * 24 * 3_600));
-    assert!(matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)));
+    assert!(matches!(
+        settings.target,
+        ReplayTarget::Original(OriginalTargets { allowed: AllowedTargets::Any, .. })
+    ));
     assert_eq!(settings.reach, AddressPolicy::BlockLinkLocal);
     assert_eq!(settings.archive, None);
     assert_eq!(settings.max_concurrency, 10);
@@ -356,7 +359,13 @@ fn known_regions_have_a_host() {
 fn allowed_targets_are_any_when_a_pattern_matches_everything() {
     for patterns in ["*", "*,", "**", "arn:aws:sqs:*, *"] {
         let target = with(&[("ALLOWED_TARGETS", patterns)]).map(|settings| settings.target);
-        assert!(matches!(target, Ok(ReplayTarget::Original(AllowedTargets::Any))), "{patterns}");
+        assert!(
+            matches!(
+                target,
+                Ok(ReplayTarget::Original(OriginalTargets { allowed: AllowedTargets::Any, .. }))
+            ),
+            "{patterns}"
+        );
     }
     for empty in [",", " , ,"] {
         let problem = "ALLOWED_TARGETS contains no pattern: every event would be rejected";

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, ReopenPolicy, Settlement,
+    Claim, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError, ReopenPolicy, Settlement,
 };
 
 use self::item::{
@@ -266,9 +266,9 @@ impl Ledger for DynamoDbLedger {
         Ok(())
     }
 
-    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+    async fn look_up(&self, key: &EventKey) -> Result<Option<ItemState>, LedgerError> {
         let item = self.get(key).await?;
-        Ok(item.map(|item| item_state(&item, Timestamp::from_millis(0)).known))
+        Ok(item.map(|item| item_state(&item, Timestamp::from_millis(0))))
     }
 
     async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {

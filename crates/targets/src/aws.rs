@@ -36,6 +36,10 @@ pub struct RegionalClients {
     pub firehose: aws_sdk_firehose::Client,
     /// `CloudWatch` Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// Custom event buses.
+    pub custom_buses: aws_sdk_eventbridgev2::Client,
+    /// Secrets Manager, which has the secrets of connections.
+    pub secrets: aws_sdk_secretsmanager::Client,
     /// The buses that are known to exist.
     pub buses: KnownBuses,
 }
@@ -53,6 +57,8 @@ impl RegionalClients {
             kinesis: aws_sdk_kinesis::Client::new(aws),
             firehose: aws_sdk_firehose::Client::new(aws),
             logs: aws_sdk_cloudwatchlogs::Client::new(aws),
+            custom_buses: aws_sdk_eventbridgev2::Client::new(aws),
+            secrets: aws_sdk_secretsmanager::Client::new(aws),
             buses: KnownBuses::default(),
         }
     }
@@ -110,6 +116,7 @@ where
         disposition: Disposition::Transient { after: None },
         certainty,
         timed_out: false,
+        locally_throttled: false,
         reason: format!("{service} {reason}"),
         source: None,
     };
@@ -161,6 +168,7 @@ pub(super) fn refused(
         disposition,
         certainty,
         timed_out: false,
+        locally_throttled: false,
         reason: format!("{service} answered {code}{question}{message}"),
         source: None,
     }

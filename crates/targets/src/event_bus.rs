@@ -5,6 +5,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::Certainty;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+use genesys_replay::trace;
 
 use super::aws::{self, RegionalClients, delivery_error};
 
@@ -30,6 +31,7 @@ pub(super) async fn put(
         .source(source)
         .detail_type(detail_type.chars().take(MAX_DETAIL_TYPE_CHARS).collect::<String>())
         .detail(delivery.payload)
+        .set_trace_header(trace::current().map(|trace| trace.header().to_owned()))
         .build();
     let answer = clients
         .event_bridge

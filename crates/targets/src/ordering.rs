@@ -2,7 +2,37 @@
 
 use genesys_replay::target::Delivery;
 
+use super::aws::AwsTargets;
+use super::parameters::EventValues;
+use super::rule::EventRules;
+
+/// The maximum length of a message group, in characters.
+const MAX_GROUP_CHARS: usize = 128;
+
 /// Returns the message group: the dead letter's own; without one, the interaction; otherwise the event alone.
 pub(super) fn group(delivery: &Delivery<'_>) -> String {
     delivery.group.or(delivery.interaction_id).map_or_else(|| delivery.key.digest(), str::to_owned)
+}
+
+/// Returns the message group in a queue: the dead letter's own; without one, that of the rule's target; otherwise as
+/// [`group`].
+pub(super) async fn group_of_rule(
+    aws: &AwsTargets,
+    rules: &EventRules,
+    delivery: &Delivery<'_>,
+) -> String {
+    if delivery.group.is_none() {
+        let of_rule = rules.known_parameters(aws, delivery).await.group;
+        let value = of_rule.and_then(|text| EventValues::new(delivery.payload).of(&text).ok());
+        // Of letters, digits and punctuation, as SQS requires.
+        let is_valid = |group: &String| {
+            !group.is_empty()
+                && group.len() <= MAX_GROUP_CHARS
+                && group.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if let Some(group) = value.filter(is_valid) {
+            return group;
+        }
+    }
+    group(delivery)
 }

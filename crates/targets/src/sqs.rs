@@ -1,22 +1,28 @@
 //! Delivers to an SQS queue.
 
+use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+use genesys_replay::trace;
 use genesys_replay_aws::sqs_sender::attribute;
 
-use super::aws::{RegionalClients, delivery_error};
-use super::ordering::group;
+use super::aws::{AwsTargets, delivery_error};
+use super::ordering::group_of_rule;
+use super::rule::EventRules;
 
 pub(super) async fn send(
-    clients: &RegionalClients,
+    aws: &AwsTargets,
+    rules: &EventRules,
     queue: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
+    let clients = aws.of(queue);
     let message = clients.sqs.send_message().queue_url(url(queue));
     let mut message = message.message_body(delivery.payload);
     if queue.is_fifo() {
-        message = message.message_group_id(group(delivery)).message_deduplication_id(delivery.name);
+        let group = group_of_rule(aws, rules, delivery).await;
+        message = message.message_group_id(group).message_deduplication_id(delivery.name);
     }
     for (name, typed) in delivery.attributes {
         let value = attribute(typed).map_err(|error| {
@@ -24,6 +30,14 @@ pub(super) async fn send(
             DeliveryError::never(FailureCode::TargetRefused, reason)
         })?;
         message = message.message_attributes(*name, value);
+    }
+    if let Some(trace) = trace::current() {
+        let header = MessageSystemAttributeValue::builder()
+            .data_type("String")
+            .string_value(trace.header())
+            .build();
+        let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+        message = message.set_message_system_attributes(header.ok().map(|it| [(name, it)].into()));
     }
     let answer = message.send().await.map_err(|error| delivery_error("SQS", error))?;
     Ok(answer.message_id)
@@ -33,20 +47,7 @@ pub(super) async fn send(
 /// need for a queue of another account.
 fn url(queue: &Arn) -> String {
     let (region, account, name) = (queue.region(), queue.account(), queue.resource());
-    format!("https://sqs.{region}.{}/{account}/{name}", dns_suffix(queue.partition()))
-}
-
-/// Returns the DNS suffix of a partition (`botocore/data/partitions.json`).
-fn dns_suffix(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        "aws-eusc" => "amazonaws.eu",
-        "aws-iso" => "c2s.ic.gov",
-        "aws-iso-b" => "sc2s.sgov.gov",
-        "aws-iso-e" => "cloud.adc-e.uk",
-        "aws-iso-f" => "csp.hci.ic.gov",
-        _ => "amazonaws.com",
-    }
+    format!("https://sqs.{region}.{}/{account}/{name}", queue.dns_suffix())
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn predict(
         return Err("not a dead letter");
     };
     let arn = dead_letter.failure.target_arn.as_deref();
-    let destination = ReplayTarget::Original(AllowedTargets::Any).destination(arn, &[]);
+    let destination = ReplayTarget::original(AllowedTargets::Any).destination(arn, &[]);
     let facts =
         MessageFacts { message, dead_letter: &dead_letter, destination: &destination, now: NOW };
     let mut rules = RULES;

@@ -114,6 +114,7 @@ fn refusal(code: FailureCode, after: Option<Duration>) -> DeliveryError {
         disposition: Disposition::Transient { after },
         certainty: Certainty::Refused,
         timed_out: false,
+        locally_throttled: false,
         reason: "refused by the simulated target".to_owned(),
         source: None,
     }

@@ -10,7 +10,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Accepted;
 pub use genesys_replay::ledger::Status;
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
+    Claim, ClaimRequest, EventKey, ItemState, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 pub use rules::{Flaw, Item, LeaseLost, Rules};
 
@@ -124,13 +124,17 @@ impl Ledger for MemoryLedger {
         .await
     }
 
-    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+    async fn look_up(&self, key: &EventKey) -> Result<Option<ItemState>, LedgerError> {
         pass(&*self.faults, "look_up", || {
-            Ok(self.item(key).map(|item| KnownState {
-                status: Some(item.status),
-                delivered: item.delivered,
-                code: item.code,
-                accepted: item.accepted(),
+            Ok(self.item(key).map(|item| ItemState {
+                known: KnownState {
+                    status: Some(item.status),
+                    delivered: item.delivered,
+                    code: item.code,
+                    accepted: item.accepted(),
+                },
+                lease_until: (item.status == Status::InProgress).then_some(item.lease_until),
+                not_before: item.not_before,
             }))
         })
         .await

@@ -73,7 +73,10 @@ impl Target for MemoryTarget {
             | Destination::EventBus(_)
             | Destination::Kinesis(_)
             | Destination::Firehose(_)
-            | Destination::LogGroup(_) => {}
+            | Destination::LogGroup(_)
+            | Destination::ApiDestination(_)
+            | Destination::ApiGateway(_)
+            | Destination::CustomBus(_) => {}
         }
         pass(&*self.faults, "deliver", || {
             let mut accepted = lock(&self.accepted);
@@ -100,6 +103,7 @@ fn never(code: FailureCode) -> DeliveryError {
         disposition: Disposition::Permanent,
         certainty: Certainty::NotSent,
         timed_out: false,
+        locally_throttled: false,
         reason: "there is no way to deliver to it".to_owned(),
         source: None,
     }

@@ -201,6 +201,7 @@ impl Target {
                 CallFault::ResponseLost => Certainty::Unknown,
             },
             timed_out: false,
+            locally_throttled: false,
             reason: fault_text(fault),
             source: None,
         });

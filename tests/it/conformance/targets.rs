@@ -296,6 +296,8 @@ fn clients(aws: &SdkConfig, interceptor: &FaultInterceptor) -> RegionalClients {
         kinesis: with_interceptor!(aws_sdk_kinesis, aws, interceptor),
         firehose: with_interceptor!(aws_sdk_firehose, aws, interceptor),
         logs: with_interceptor!(aws_sdk_cloudwatchlogs, aws, interceptor),
+        custom_buses: with_interceptor!(aws_sdk_eventbridgev2, aws, interceptor),
+        secrets: with_interceptor!(aws_sdk_secretsmanager, aws, interceptor),
         sns: with_interceptor!(aws_sdk_sns, aws, interceptor),
         step_functions: with_interceptor!(aws_sdk_sfn, aws, interceptor),
         event_bridge: with_interceptor!(aws_sdk_eventbridge, aws, interceptor),

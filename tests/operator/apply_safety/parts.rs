@@ -40,6 +40,7 @@ pub(super) fn plan(count: usize) -> Plan {
         ledger: None,
         predicted: Predicted { attempt: 1, marks_interaction: false },
         edit: None,
+        redirected_from: None,
     };
     Plan::of(PlanContent {
         created_at: "2026-07-25T17:20:00Z".to_owned(),

@@ -28,7 +28,7 @@ use std::path::Path;
 pub use genesys_stand_in::eventually;
 
 pub use aws::{HIDDEN_SECONDS, LocalAws, config as aws_at};
-pub use clock::VirtualClock;
+pub use clock::{ForwardClock, VirtualClock};
 pub use documented::are_documented;
 pub use failure_record::{FUNCTION, on_failure_body};
 pub use page::Page;

@@ -42,6 +42,7 @@ pub fn target_unavailable() -> DeliveryError {
         disposition: Disposition::Transient { after: None },
         certainty: Certainty::Refused,
         timed_out: false,
+        locally_throttled: false,
         reason: "503".to_owned(),
         source: None,
     }

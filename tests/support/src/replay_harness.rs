@@ -180,12 +180,36 @@ pub async fn invoke_within<P: Ports>(
     event: Value,
     time: Duration,
 ) -> Result<Answer, Box<dyn Error>> {
+    invoke_with(function, event, context(time)?).await
+}
+
+/// Invokes a function as part of a trace, with this tracing header.
+pub async fn invoke_traced<P: Ports>(
+    function: &Replay<P>,
+    event: Value,
+    header: &str,
+) -> Result<Answer, Box<dyn Error>> {
+    let mut context = context(AMPLE_TIME)?;
+    context.xray_trace_id = Some(header.to_owned());
+    invoke_with(function, event, context).await
+}
+
+/// Returns the context of an invocation with this time before its deadline.
+fn context(time: Duration) -> Result<Context, Box<dyn Error>> {
     static INVOCATIONS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = INVOCATIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let mut context = Context::default();
     context.request_id = format!("request-{number}");
     context.deadline =
         u64::try_from((SystemTime::now().duration_since(UNIX_EPOCH)? + time).as_millis())?;
+    Ok(context)
+}
+
+async fn invoke_with<P: Ports>(
+    function: &Replay<P>,
+    event: Value,
+    context: Context,
+) -> Result<Answer, Box<dyn Error>> {
     let event = serde_json::from_value(event)?;
     let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
     let answer = lambda::handle(function, &metrics, LambdaEvent::new(event, context)).await;

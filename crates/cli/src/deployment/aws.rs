@@ -1,19 +1,13 @@
 //! Reads the deployment from AWS and from the target's host.
 
-use std::error::Error;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
-use genesys_replay::aws::{AwsError, AwsErrorKind};
-use genesys_replay::destination::{Arn, Destination};
-use genesys_replay_aws::aws_error;
+use genesys_replay::aws::AwsError;
 use genesys_replay_targets::aws::RegionalClients;
-use genesys_replay_targets::known_as;
-use url::Url;
 
-use super::{ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault, described_release};
+use super::{ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, described_release};
 use crate::calls::answered;
 use crate::queue::sqs::SqsReader;
 use crate::queue::{QueueFacts, QueueReader};
@@ -97,113 +91,6 @@ impl AwsDeployment {
     pub(crate) async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
         SqsReader::find(self.sqs.clone(), name).await?.facts().await
     }
-
-    /// Checks that a target exists, without sending anything that the target could take for an event. Reads the
-    /// description of an AWS target from its service.
-    pub(crate) async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
-        let clients = |arn: &Arn| (self.targets)(arn.region());
-        match destination {
-            Destination::Http(url) => self.host(url).await,
-            Destination::Lambda(arn) => {
-                let call = clients(arn).lambda.get_function_configuration();
-                is_there(arn, call.function_name(arn.as_str()).send()).await
-            }
-            Destination::Sqs(arn) => {
-                let call = clients(arn).sqs.get_queue_url();
-                let call = call.queue_name(arn.resource());
-                let call = call.queue_owner_aws_account_id(arn.account());
-                is_there(arn, call.send()).await
-            }
-            Destination::Sns(arn) => {
-                let call = clients(arn).sns.get_topic_attributes();
-                is_there(arn, call.topic_arn(arn.as_str()).send()).await
-            }
-            Destination::StateMachine(arn) => {
-                let call = clients(arn).step_functions.describe_state_machine();
-                is_there(arn, call.state_machine_arn(arn.as_str()).send()).await
-            }
-            Destination::Kinesis(arn) => {
-                let call = clients(arn).kinesis.describe_stream_summary();
-                is_there(arn, call.stream_arn(arn.as_str()).send()).await
-            }
-            Destination::Firehose(arn) => {
-                let call = clients(arn).firehose.describe_delivery_stream();
-                let name = arn.named("deliverystream/").unwrap_or_default();
-                is_there(arn, call.delivery_stream_name(name).send()).await
-            }
-            Destination::LogGroup(arn) => {
-                let name = arn.log_group().unwrap_or_default();
-                // A stream of the group, because a description of groups searches by prefix and does not fail.
-                let call = clients(arn).logs.describe_log_streams().log_group_name(name);
-                is_there(arn, call.limit(1).send()).await
-            }
-            Destination::EventBus(arn) => {
-                let client = clients(arn).event_bridge;
-                let bus = known_as(&client, arn)
-                    .await
-                    .map_err(|error| missing_by_code(aws_error(looking_for(arn), &error)))?;
-                if super::rules::may_match(&client, bus).await? {
-                    return Ok(());
-                }
-                let bus = arn.as_str().to_owned();
-                Err(TargetFault::NoRule { bus })
-            }
-            Destination::None
-            | Destination::Unsupported(_)
-            | Destination::NotAllowed(_)
-            | Destination::Looping(_)
-            | Destination::TooLong(_)
-            | Destination::Missing => Ok(()),
-        }
-    }
-
-    /// Sends HEAD to the root of the host, not to the path that takes events. An answer proves name resolution,
-    /// connection, TLS and a server.
-    async fn host(&self, url: &Url) -> Result<(), TargetFault> {
-        let mut root = url.clone();
-        root.set_path("/");
-        root.set_query(None);
-        root.set_fragment(None);
-        let Err(error) = self.http.head(root).send().await else {
-            return Ok(());
-        };
-        Err(TargetFault::Unreached {
-            host: url.host_str().unwrap_or_default().to_owned(),
-            problem: if error.is_timeout() {
-                "no answer in time"
-            } else if error.is_connect() {
-                "no connection (name, port, TLS?)"
-            } else {
-                "the connection broke"
-            },
-        })
-    }
-}
-
-async fn is_there<T, E: ProvideErrorMetadata + Error + 'static>(
-    arn: &Arn,
-    call: impl Future<Output = Result<T, SdkError<E>>>,
-) -> Result<(), TargetFault> {
-    let answer = answered(&looking_for(arn), call).await;
-    answer.map_err(missing_by_code)?;
-    Ok(())
-}
-
-fn looking_for(arn: &Arn) -> String {
-    format!("looking for {}", arn.as_str())
-}
-
-/// Changes the kind to `NotFound` for services that report a missing resource with a code of their own.
-fn missing_by_code(mut error: AwsError) -> AwsError {
-    let says_missing = error.detail.as_deref().is_some_and(|code| {
-        code.ends_with("DoesNotExist")
-            || code.ends_with("NotFound")
-            || code.ends_with("NotFoundException")
-    });
-    if says_missing {
-        error.kind = AwsErrorKind::NotFound;
-    }
-    error
 }
 
 fn source(mapping: &EventSourceMappingConfiguration) -> SourceFacts {

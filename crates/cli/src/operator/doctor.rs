@@ -8,6 +8,7 @@ mod ingest;
 mod queue;
 mod resources;
 mod settings;
+mod targets;
 
 use std::time::Duration;
 
@@ -173,6 +174,9 @@ fn report(mut checks: Vec<Check>, areas: impl IntoIterator<Item = AreaChecks>) -
         no_answer: answers.into_iter().find_map(Result::err).filter(|_| no_answer),
     }
 }
+
+/// The answer of a call to AWS; `None` without a call.
+type CallResult = Option<Result<(), AwsError>>;
 
 /// The checks of one area, and the result of each call for them.
 type AreaChecks = (Vec<Check>, Vec<Result<(), AwsError>>);

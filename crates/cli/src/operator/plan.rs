@@ -91,6 +91,9 @@ pub struct PlanItem {
     pub ledger: Option<LedgerSnapshot>,
     pub predicted: Predicted,
     pub edit: Option<Edit>,
+    /// The old target, if this plan redirects the event to another one; `None` in plans without a redirect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirected_from: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -119,6 +119,7 @@ impl<'w, W: TargetSuite> Event<'w, W> {
             event_source: None,
             event_type: None,
             interaction_id: None,
+            rule_target: None,
         }
     }
 

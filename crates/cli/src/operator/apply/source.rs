@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::digest;
-use genesys_replay::message::{Message, MessageId};
+use genesys_replay::message::{Message, MessageId, TARGET_ARN};
 use tokio::time::Instant;
 
 use crate::archive::{ArchiveReader, MAX_OBJECT_BYTES};
@@ -211,6 +211,9 @@ fn message_id(item: &PlanItem) -> Option<&str> {
 fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
     if digest::hexadecimal(&message.body) != item.body_sha256 {
         return Err(FetchError::Changed);
+    }
+    if item.redirected_from.is_some() {
+        message.attributes.insert(TARGET_ARN.to_owned(), item.target_key().to_owned());
     }
     // Before the edit, because an edit must not change the event's id.
     keep_former_id(&mut message, item.event_id());

@@ -1,18 +1,17 @@
-//! Checks the ledger's table, the archive's bucket and the target of deliveries.
+//! Checks the ledger's table and the archive's bucket.
 
 use genesys_replay::aws::{AwsError, AwsErrorKind};
-use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
 use genesys_replay_settings::ArchiveSettings;
 
-use super::{AreaChecks, Check, answer};
+use super::targets::{TARGET, targets};
+use super::{AreaChecks, CallResult, Check, answer};
 use crate::config::OperatorSettings;
 use crate::deployment::aws::AwsDeployment;
-use crate::deployment::{ExpiryFacts, TableFacts, TargetFault};
+use crate::deployment::{ExpiryFacts, TableFacts};
 
 const TABLE: &str = "ledger table";
 const EXPIRY: &str = "ledger expiry";
 const BUCKET: &str = "archive";
-const TARGET: &str = "target";
 
 /// The attribute with the expiry time of an item.
 const EXPIRES_AT: &str = "ExpiresAt";
@@ -26,13 +25,13 @@ pub(super) async fn checks(
         let skipped = [TABLE, BUCKET, TARGET].map(|name| Check::skipped(name, found, remedy));
         return (skipped.into(), Vec::new());
     };
-    let (ledger, archive, target) = tokio::join!(
+    let (ledger, archive, targets) = tokio::join!(
         ledger(&settings.table, deployment),
         archive(settings.archive.as_ref(), deployment),
-        target(&settings.target, deployment),
+        targets(&settings.target, deployment),
     );
     let (mut checks, mut answers) = ledger;
-    for (check, answer) in [archive, target] {
+    for (check, answer) in [archive].into_iter().chain(targets) {
         checks.push(check);
         answers.extend(answer);
     }
@@ -110,8 +109,6 @@ fn check_expiry(table: &str, expiry: &Result<ExpiryFacts, AwsError>) -> Check {
     }
 }
 
-type CallResult = Option<Result<(), AwsError>>;
-
 async fn archive(
     archive: Option<&ArchiveSettings>,
     deployment: &AwsDeployment,
@@ -133,53 +130,6 @@ async fn archive(
         ),
     };
     (check, Some(listed))
-}
-
-async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, CallResult) {
-    let destination = match target {
-        ReplayTarget::Original(AllowedTargets::Any) => {
-            let found = "REPLAY_TARGET=original without ALLOWED_TARGETS: anyone with write access to the queue can choose the target";
-            let remedy = "set ALLOWED_TARGETS to the targets of your rules, such as arn:aws:lambda:*:*:function:crm-*";
-            return (Check::warning(TARGET, found, remedy), None);
-        }
-        ReplayTarget::Original(allowed @ AllowedTargets::Only(_)) => {
-            let found = format!(
-                "the original target of each event, if ALLOWED_TARGETS covers it: {allowed}"
-            );
-            return (Check::ok(TARGET, found), None);
-        }
-        ReplayTarget::Fixed(Destination::None) => {
-            let found = "REPLAY_TARGET=none: interactions are marked, nothing is delivered";
-            return (Check::ok(TARGET, found), None);
-        }
-        ReplayTarget::Fixed(destination) => destination,
-    };
-    match deployment.target(destination).await {
-        Ok(()) => {
-            // The host of an HTTP target is not AWS.
-            let is_aws = !matches!(destination, Destination::Http(_));
-            let check = Check::ok(TARGET, format!("{destination} exists"));
-            (check, is_aws.then_some(Ok(())))
-        }
-        Err(TargetFault::Aws(error)) => {
-            let found = format!("{destination} does not exist");
-            let remedy =
-                "check REPLAY_TARGET: every event would be deferred, and archived in the end";
-            let check = Check::missing_or_failed(TARGET, &error, found, remedy);
-            (check, Some(Err(error)))
-        }
-        Err(fault @ TargetFault::NoRule { .. }) => {
-            let remedy = "a bus accepts events without a matching rule and delivers them nowhere: create or enable a rule with \"source\": [\"genesys-replay\"]";
-            let check = Check::warning(TARGET, fault.to_string(), remedy);
-            (check, Some(Ok(())))
-        }
-        Err(fault @ TargetFault::Unreached { .. }) => {
-            let remedy =
-                "check REPLAY_TARGET; the function may reach the target from its own network";
-            let found = format!("{fault}, from this machine");
-            (Check::warning(TARGET, found, remedy), None)
-        }
-    }
 }
 
 #[cfg(test)]

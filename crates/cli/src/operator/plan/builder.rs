@@ -6,12 +6,13 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::destination::{LATEST, ReplayTarget};
+use genesys_replay::dead_letter::{ParsedMessage, parse};
+use genesys_replay::destination::{Destination, LATEST, Redirects, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::{FormerKey, Status};
-use genesys_replay::message::{Message, resent};
-use genesys_replay::replay::decision::{NextStep, Rules};
+use genesys_replay::message::{Message, TARGET_ARN, resent};
+use genesys_replay::replay::decision::{MessageFacts, NextStep, OldTarget, Rules};
 use genesys_replay::target::endpoint;
 
 use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
@@ -24,6 +25,8 @@ use crate::resend::keep_former_id;
 #[derive(Clone, Copy, Debug)]
 pub struct PlanContext<'a> {
     pub target: &'a ReplayTarget,
+    /// The redirects of this plan, besides those of the function.
+    pub redirects: &'a Redirects,
     /// The ARN of the queue that the function drains: an event that is delivered to this queue would loop.
     pub queue_arn: &'a str,
     /// The retention of finished ledger items.
@@ -52,6 +55,10 @@ pub struct PlanBuilder<'a, L> {
 /// A copy of such a message would no longer identify the failed delivery.
 const ONLY_BY_MOVING: &str = "only this message reports the later failure of its target: move the message to the function's queue with the redrive of SQS";
 
+/// Such a message names its target in its body, or is from the target itself.
+const NOT_REDIRECTED: &str =
+    "its target cannot be changed in a message: set TARGET_REDIRECTS in the function";
+
 /// A dead letter that is to be looked up in the ledger.
 struct Pending {
     item: PlanItem,
@@ -62,6 +69,8 @@ struct Pending {
     /// The keys that an older version may have given the event.
     former: Vec<FormerKey>,
     first_seen: Option<Timestamp>,
+    /// The old target of a redirected event, with its keys there.
+    old: Option<(Destination, Vec<FormerKey>)>,
 }
 
 impl Pending {
@@ -135,8 +144,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         message.queue_arn = Some(self.context.queue_arn.to_owned());
         let plan = (resent::PLAN.to_owned(), "this plan".to_owned());
         message.attributes.extend([plan]);
+        let redirected_from = self.redirect(&mut message);
         let classified = ClassifiedMessage::of(&message, self.context.target);
         let event = classified.event();
+        let target_arn = event.and_then(|event| event.failure.target_arn.as_deref());
+        let old = match &redirected_from {
+            Some(from) => Some(Destination::of_arn(from)),
+            None => self.context.target.redirected_from(target_arn),
+        };
         let code =
             code.or_else(|| Some(classified.unreplayable_reason()?.failure_code().to_string()));
         let item = PlanItem {
@@ -154,9 +169,16 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 marks_interaction: event.is_some_and(|it| it.marked_interaction().is_some()),
             },
             edit: None,
+            redirected_from,
         };
         let former_id = event.and_then(|event| event.former_id.as_ref());
         let former = classified.key.former(former_id, &classified.destination);
+        let old = old.map(|from| {
+            let key = classified.key.at(&from);
+            let former = key.former(former_id, &from);
+            let keys = std::iter::once(FormerKey { key, is_shared: false }).chain(former);
+            (from, keys.collect::<Vec<_>>())
+        });
         // The event as an older version may have stored it.
         let known_as = |key: &FormerKey| PlanItem { key: key.key.to_string(), ..item.clone() };
         let is_selected = match &self.wanted {
@@ -179,6 +201,11 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         if !is_selected {
             return Ok(());
         }
+        if item.redirected_from.is_some() && target_arn != Some(item.target_key()) {
+            self.mark_seen(&item);
+            self.exclusions.add(NOT_REDIRECTED, item.event_id());
+            return Ok(());
+        }
         let prediction = classified.predict(&self.context.rules, None, self.now);
         if prediction.step == NextStep::Archive {
             let reason = exclusion_reason(&classified);
@@ -186,7 +213,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             self.exclusions.add(reason, item.event_id());
             return Ok(());
         }
-        self.pending.push(Pending { item, at, message, former, first_seen });
+        self.pending.push(Pending { item, at, message, former, first_seen, old });
         if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
         }
@@ -197,7 +224,9 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys = pending.iter().map(|it| it.item.key.as_str());
-        let former = pending.iter().flat_map(|it| &it.former).map(|it| it.key.as_str());
+        let former = pending.iter().flat_map(|it| &it.former);
+        let old = pending.iter().flat_map(|it| &it.old).flat_map(|(_, keys)| keys);
+        let former = former.chain(old).map(|it| it.key.as_str());
         let keys: Vec<&str> = keys.chain(former).collect();
         let mut records = HashMap::new();
         for keys in keys.chunks(MAX_LEDGER_KEYS) {
@@ -219,6 +248,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 }
                 keep_former_id(&mut pending.message, pending.item.event_id());
             }
+            let at_old_target = self.at_old_target(&pending, &records);
             let Pending { mut item, at, message, .. } = pending;
             let record = records.get(&item.key);
             if item.failure_code.is_none() {
@@ -230,10 +260,10 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 }
             }
             self.mark_seen(&item);
-            let excluded = match record {
+            let excluded = at_old_target.or_else(|| match record {
                 Some(record) => self.excluded(record, &message, &item.place),
                 None => self.excluded_without_item(&item.place, at),
-            };
+            });
             if let Some(reason) = excluded {
                 self.exclusions.add(reason, item.event_id());
                 continue;
@@ -243,6 +273,48 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             self.choose(item, at);
         }
         Ok(())
+    }
+
+    /// Applies the redirects of this plan to a message. Returns the old target.
+    fn redirect(&self, message: &mut Message) -> Option<String> {
+        let target_arn = match &ClassifiedMessage::of(message, self.context.target).parsed {
+            ParsedMessage::DeadLetter(dead_letter) => dead_letter.failure.target_arn.clone()?,
+            ParsedMessage::Unreplayable(_) => return None,
+        };
+        let to = self.context.redirects.get(&target_arn)?;
+        // Only such an attribute is the target itself; a schedule's names the call.
+        if message.attribute(TARGET_ARN) == Some(&target_arn) {
+            message.attributes.insert(TARGET_ARN.to_owned(), to.to_owned());
+        }
+        Some(target_arn)
+    }
+
+    /// Returns the reason, according to the ledger item at its old target, why a redirected event is not sent.
+    fn at_old_target(
+        &self,
+        pending: &Pending,
+        records: &HashMap<String, Record>,
+    ) -> Option<&'static str> {
+        let (from, keys) = pending.old.as_ref()?;
+        let mut known = keys.iter().filter_map(|key| Some((key, records.get(key.key.as_str())?)));
+        let (_, record) = known.find(|(key, record)| pending.is_about(key, record))?;
+        let ParsedMessage::DeadLetter(dead_letter) = parse(&pending.message) else {
+            return None;
+        };
+        let facts = MessageFacts {
+            message: &pending.message,
+            dead_letter: &dead_letter,
+            destination: from,
+            now: self.now,
+        };
+        match self.context.rules.at_old_target(&facts, &record.state()) {
+            Ok(None | Some(OldTarget::Failed)) => None,
+            Ok(Some(OldTarget::Has | OldTarget::Unfinished)) => {
+                Some("the old target has the event, or an operator discarded it")
+            }
+            Ok(Some(OldTarget::Held { .. })) => Some("the function is working on the event"),
+            Err(_) => Some("the ledger item has a status that this version does not support"),
+        }
     }
 
     fn mark_seen(&mut self, item: &PlanItem) {

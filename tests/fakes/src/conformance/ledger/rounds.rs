@@ -331,7 +331,7 @@ pub(super) async fn look_up_needs_no_claim(suite: &impl LedgerSuite, name: &str)
     let lease = delivered(&event, Some("r-1")).await?;
     event.ledger().settle(&lease, COMPLETED, NOW).await?;
     let item = event.item().await?;
-    let known = event.ledger().look_up(&event.key).await?;
+    let known = event.ledger().look_up(&event.key).await?.map(|item| item.known);
     let expected = KnownState {
         status: Some(Status::Completed),
         delivered: Some(1),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::{OriginalTargets, Redirects, ReplayTarget};
 use genesys_replay::failure::{Category, FailureCode};
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
@@ -76,6 +77,10 @@ pub(crate) struct PlanArgs {
     /// Only dead letters rejected before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
+    /// Send the events of one target to another, which the function must allow; may be given several times. Events that the
+    /// old target has are left out.
+    #[arg(long, value_name = "FROM=TO")]
+    redirect: Vec<String>,
     /// Also events that are open in the ledger, although another message may still carry them.
     #[arg(long)]
     open: bool,
@@ -89,6 +94,8 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
     by: String,
 }
+
+const REDIRECT_HINT: &str = "give the old and the new ARN: --redirect <old ARN>=<new ARN>";
 
 /// The places of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -110,8 +117,10 @@ impl PlanArgs {
         let selection = self.selection()?;
         let queue = context.queue().await?;
         let ledger = app::ledger(context.aws().await?, &settings.table);
+        let redirects = self.redirects(&settings.target)?;
         let about = PlanContext {
             target: &settings.target,
+            redirects: &redirects,
             queue_arn: queue.arn(),
             remember: settings.remember,
             rules: settings.limits.rules(settings.archive.is_some()),
@@ -186,6 +195,31 @@ impl PlanArgs {
         let reader = app::archive(context.aws().await?, &bucket);
         builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
         Ok(PlanSource::Archive { bucket, prefix })
+    }
+
+    /// Returns the redirects of this plan, as far as the function would deliver to the new targets.
+    fn redirects(&self, target: &ReplayTarget) -> anyhow::Result<Redirects> {
+        let text = self.redirect.join(",");
+        let redirects = Redirects::parse(&text)
+            .map_err(|fault| UserError::new(format!("--redirect {text} {fault}"), REDIRECT_HINT))?;
+        match target {
+            ReplayTarget::Fixed(fixed) if !redirects.is_empty() => Err(UserError::new(
+                format!(
+                    "the function delivers every event to {fixed}, so --redirect has no effect"
+                ),
+                "set REPLAY_TARGET=original in the function, or leave --redirect out",
+            ))?,
+            ReplayTarget::Fixed(_) => {}
+            ReplayTarget::Original(OriginalTargets { allowed, .. }) => {
+                if let Some(refused) = redirects.iter().find(|it| !allowed.contains(&it.to)) {
+                    Err(UserError::new(
+                        format!("the function may not deliver to {}", refused.to),
+                        "add the new target to ALLOWED_TARGETS (parameter AllowedTargets) first",
+                    ))?;
+                }
+            }
+        }
+        Ok(redirects)
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {

@@ -94,7 +94,7 @@ fn invalid_event_id_is_replaced_by_its_digest() -> Result<(), Unusable> {
 #[test]
 fn event_without_a_target_needs_a_fixed_target() -> Result<(), Unusable> {
     let text = r#"{"id":"e-1","payload":{"interactionId":"c-1"}}"#;
-    let original = ReplayTarget::Original(AllowedTargets::Any);
+    let original = ReplayTarget::original(AllowedTargets::Any);
     let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";
     for (arn, expected) in [(None, false), (Some(queue), true)] {
         let made = prepare(FailedEvent::read(text)?, text, arn, &original)?;
@@ -224,7 +224,7 @@ fn event_inside_an_envelope_is_imported_for_another_target() -> Result<(), Unusa
         for (name, value) in attributes {
             message.attributes.insert((*name).to_owned(), (*value).to_owned());
         }
-        let original = ReplayTarget::Original(AllowedTargets::Any);
+        let original = ReplayTarget::original(AllowedTargets::Any);
         let made = prepare_message(message, Some(arn), &original)?;
         assert_eq!(made.message.body, event);
         assert_eq!(made.identity, format!("e-1|{arn} "));
@@ -238,7 +238,7 @@ fn message_is_unchanged_for_its_own_target() -> Result<(), Unusable> {
     let report = format!(
         r#"{{"requestContext":{{"functionArn":"{arn}:$LATEST","requestId":"r-1"}},"requestPayload":{{"id":"e-1","detail-type":"t","source":"s","detail":{{}}}}}}"#
     );
-    let original = ReplayTarget::Original(AllowedTargets::Any);
+    let original = ReplayTarget::original(AllowedTargets::Any);
     let made = prepare_message(imported_message(report.clone())?, Some(arn), &original)?;
     assert_eq!(made.message.body, report, "with the report of a later failure");
     assert!(made.identity.ends_with(" r-1"), "{}", made.identity);
@@ -258,7 +258,7 @@ fn event_of_two_targets_is_two_events() -> Result<(), Unusable> {
         let mut message = imported_message("{}".to_owned())?;
         let arn = format!("arn:aws:sqs:eu-central-1:271828182845:{target}");
         message.attributes.insert("TARGET_ARN".to_owned(), arn);
-        let original = ReplayTarget::Original(AllowedTargets::Any);
+        let original = ReplayTarget::original(AllowedTargets::Any);
         Ok::<_, Unusable>(prepare_message(message, None, &original)?.identity)
     };
     assert_ne!(identity("a")?, identity("b")?);

@@ -1,0 +1,100 @@
+//! `plan --redirect`: dead letters of a moved target.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use genesys_test_support::{Record, TestResult, event, replay_harness::invoke};
+
+use super::apply::APPLY;
+use super::plan::plan;
+use crate::support::harness::OperatorHarness;
+
+const OLD: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+
+/// Returns a harness whose archive has the events of the old target, and the new target, a queue.
+async fn moved(ids: &[&str]) -> Result<(OperatorHarness, String), Box<dyn std::error::Error>> {
+    let mut desk = OperatorHarness::open().await?;
+    let new = desk.world.aws.create_queue(false).await?;
+    desk.world.set("REPLAY_TARGET", "original");
+    desk.world.set("ALLOWED_TARGETS", &new);
+    let records: Vec<Record> =
+        ids.iter().map(|id| Record::dead_letter(&format!("m-{id}"), id, "c-1")).collect();
+    // The old target is not allowed any more, so its events are archived.
+    let answer = invoke(&desk.world.function()?, event(&records)).await??;
+    assert_eq!(answer, Vec::<String>::new());
+    Ok((desk, new))
+}
+
+#[tokio::test]
+async fn plan_redirects_events_and_leaves_out_those_of_the_old_target() -> TestResult {
+    let (desk, new) = moved(&["e-1", "e-2"]).await?;
+    let redirect = format!("{OLD}={new}");
+    let made = plan(&desk, &["--redirect", &redirect, "--target", &new]).await?;
+    let items = made["content"]["items"].as_array().ok_or("no items")?;
+    assert_eq!(items.len(), 2, "{made}");
+    for item in items {
+        assert_eq!(item["target"], new.as_str());
+        assert_eq!(item["redirected_from"], OLD);
+    }
+    // The old target has one of them by now.
+    let table = desk.world.settings().get("IDEMPOTENCY_TABLE_NAME").cloned();
+    let update = desk.world.aws.dynamodb().update_item().set_table_name(table);
+    update
+        .key("EventId", AttributeValue::S(format!("e-2|{OLD}")))
+        .update_expression("SET #s = :s")
+        .expression_attribute_names("#s", "Status")
+        .expression_attribute_values(":s", AttributeValue::S("COMPLETED".to_owned()))
+        .send()
+        .await?;
+    let made = plan(&desk, &["--redirect", &redirect]).await?;
+    let content = &made["content"];
+    assert_eq!(content["items"].as_array().map(Vec::len), Some(1), "{made}");
+    let left_out = &content["left_out"][0];
+    assert_eq!(left_out["examples"][0], "e-2");
+    let reason = "the old target has the event, or an operator discarded it";
+    assert_eq!(left_out["reason"], reason);
+    desk.run_beside_function(&APPLY).await?.with(0)?;
+    let arrived = desk.world.aws.receive(&new, 0).await?;
+    let ids: Vec<bool> = arrived
+        .iter()
+        .map(|message| message.body().is_some_and(|body| body.contains("\"id\":\"e-1\"")))
+        .collect();
+    assert_eq!(ids, [true]);
+    let status = desk.world.aws.attribute(&format!("e-1|{new}"), "Status").await?;
+    assert_eq!(status.as_deref(), Some("COMPLETED"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn plan_leaves_out_redirected_messages_without_a_target_attribute() -> TestResult {
+    let (desk, new) = moved(&[]).await?;
+    let body = format!(
+        r#"{{"version":"1.0","requestContext":{{"requestId":"r-1","functionArn":"{OLD}:$LATEST","condition":"RetriesExhausted","approximateInvokeCount":3}},"requestPayload":{},"responseContext":{{"statusCode":200}},"responsePayload":{{}}}}"#,
+        genesys_test_support::conversation_event("e-1", "c-1")
+    );
+    let answer = invoke(&desk.world.function()?, event(&[Record::new("m-1", &body)])).await??;
+    assert_eq!(answer, Vec::<String>::new());
+    let made = plan(&desk, &["--redirect", &format!("{OLD}={new}")]).await?;
+    let reason = made["content"]["left_out"][0]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("set TARGET_REDIRECTS in the function"), "{made}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn plan_refuses_a_redirect_that_the_function_would_not_follow() -> TestResult {
+    let (mut desk, new) = moved(&[]).await?;
+    for (redirect, error, hint) in [
+        (format!("{OLD}={OLD}-2"), "may not deliver to", "AllowedTargets"),
+        (OLD.to_owned(), "is not one", "--redirect <old ARN>=<new ARN>"),
+        (format!("{OLD}=crm"), "pair 1 is not one", "--redirect <old ARN>=<new ARN>"),
+    ] {
+        let refused = desk.run(&["plan", "--reason", "x", "--redirect", &redirect]).await?;
+        assert!(refused.stderr.contains(error), "{refused:?}");
+        assert!(refused.stderr.contains(hint), "{refused:?}");
+        refused.with(3)?;
+    }
+    desk.world.set("REPLAY_TARGET", &new);
+    let redirect = format!("{OLD}={new}");
+    let refused = desk.run(&["plan", "--reason", "x", "--redirect", &redirect]).await?;
+    assert!(refused.stderr.contains("--redirect has no effect"), "{refused:?}");
+    refused.with(3)?;
+    Ok(())
+}
