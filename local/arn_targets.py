@@ -14,6 +14,7 @@ from .scenarios import Ending, Scenario
 
 NAME = "crm-by-arn"
 BUCKET = "crm-by-arn-records"
+API_KEY = "a-key-of-the-demo"
 LOG_GROUP = "/aws/events/crm-by-arn"
 ARRIVES_WITHIN_SECONDS = 30
 # Prints its event, so that the log has it.
@@ -27,11 +28,13 @@ class Case(Scenario):
     """A dead letter that names its own target."""
 
     target: str = ""
+    rule: str = ""
 
     @property
     def letter(self) -> DeadLetter:
         letter = super().letter
-        return DeadLetter(letter.body, {**letter.attributes, "TARGET_ARN": self.target})
+        changed = {"TARGET_ARN": self.target} | ({"RULE_ARN": self.rule} if self.rule else {})
+        return DeadLetter(letter.body, {**letter.attributes, **changed})
 
 
 def show(local: stack.Stack) -> list[str]:
@@ -42,12 +45,16 @@ def show(local: stack.Stack) -> list[str]:
     queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     function = create_function(local)
     stream, firehose, group = create_stream(local), create_firehose(local), create_log_group(local)
-    allowed = ",".join([function, queue, stream, firehose, group])
-    original = local.deploy(f"{stack.STACK_NAME}-original", ReplayTarget="original", AllowedTargets=allowed)
+    api_destination = create_api_destination(local)
+    rule = create_rule(local, api_destination)
+    allowed = ",".join([function, queue, api_destination, stream, firehose, group])
+    changes = {"ReplayTarget": "original", "AllowedTargets": allowed, "ConnectionNames": NAME}
+    original = local.deploy(f"{stack.STACK_NAME}-original", **changes)
     file = "eventbridge-rule-dlq.json"
     cases = [
         Case("a Lambda function", file, REPLAYED, target=function),
         Case("an SQS queue", file, REPLAYED, target=queue),
+        Case("an API destination with a key", file, REPLAYED, target=api_destination, rule=rule),
         Case("a Kinesis data stream", file, REPLAYED, target=stream),
         Case("a Firehose stream", file, REPLAYED, target=firehose),
         Case("a log group", file, REPLAYED, target=group),
@@ -62,6 +69,7 @@ def show(local: stack.Stack) -> list[str]:
             seconds=ARRIVES_WITHIN_SECONDS,
         ),
         [json.loads(message["Body"]) for message in local.aws.messages(url)],
+        requests(local),
         records(local),
         objects(local),
         events_in_log(local, LOG_GROUP) or [],
@@ -95,6 +103,42 @@ def create_function(local: stack.Stack) -> str:
         Code={"ZipFile": package.getvalue()},
     )
     return function["FunctionArn"]
+
+
+def create_api_destination(local: stack.Stack) -> str:
+    """Creates an API destination with an API key, whose endpoint is the stand-in; returns its ARN."""
+    events = local.aws.client("events")
+    key = {"ApiKeyName": "X-Api-Key", "ApiKeyValue": API_KEY}
+    connection = events.create_connection(
+        Name=NAME, AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": key}
+    )
+    # In AWS, EventBridge creates this secret.
+    secret = json.dumps({"api_key_name": "X-Api-Key", "api_key_value": API_KEY})
+    local.aws.client("secretsmanager").create_secret(Name=f"events!connection/{NAME}", SecretString=secret)
+    created = events.create_api_destination(
+        Name=NAME,
+        ConnectionArn=connection["ConnectionArn"],
+        InvocationEndpoint=f"{local.genesys.url}/targets/*",
+        HttpMethod="POST",
+    )
+    return created["ApiDestinationArn"]
+
+
+def create_rule(local: stack.Stack, api_destination: str) -> str:
+    """Creates a rule whose target is the API destination, with a path parameter; returns its ARN."""
+    events = local.aws.client("events")
+    pattern = json.dumps({"source": [{"prefix": "aws.partner/genesys.com"}]})
+    rule = events.put_rule(Name=NAME, EventPattern=pattern)["RuleArn"]
+    target = {"Id": NAME, "Arn": api_destination, "RoleArn": f"arn:aws:iam::000000000000:role/{NAME}"}
+    parameters = {"PathParameterValues": ["api-destination"]}
+    events.put_targets(Rule=NAME, Targets=[{**target, "HttpParameters": parameters}])
+    return rule
+
+
+def requests(local: stack.Stack) -> list[Any]:
+    """The events that the endpoint of the API destination received with the API key."""
+    calls = [call for call in local.genesys.calls() if call["path"] == "/targets/api-destination"]
+    return [json.loads(call["body"]) for call in calls if call["headers"].get("x-api-key") == API_KEY]
 
 
 def create_stream(local: stack.Stack) -> str:

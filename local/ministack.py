@@ -61,13 +61,19 @@ def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
 
     # ministack requires a permission with the name of the batch call. In AWS, sqs:ChangeMessageVisibility allows both.
     role = client.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
-    statement = {
+    visibility = {
         "Effect": "Allow",
         "Action": "sqs:ChangeMessageVisibilityBatch",
         "Resource": outputs["DeadLetterQueueArn"],
     }
+    # ministack does not have the condition key secretsmanager:SecretId.
+    connections = {
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": "arn:aws:secretsmanager:*:*:secret:events!connection/*",
+    }
     cloud.client("iam").put_role_policy(
         RoleName=role,
         PolicyName="only-ministack-needs-this",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [visibility, connections]}),
     )

@@ -5,6 +5,7 @@
 //! fuzzer expects.
 
 mod batch;
+mod connection;
 mod dead_letter;
 mod genesys;
 mod lambda_event;
@@ -15,6 +16,7 @@ mod retry_after;
 mod target;
 
 pub use batch::sqs_event;
+pub use connection::{connection_secret, path_parameters};
 pub use dead_letter::open_record;
 pub use genesys::{genesys_answer, token_answer};
 pub use lambda_event::lambda_event;
@@ -31,11 +33,13 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every fuzz target.
 pub const TARGETS: &[Target] = &[
+    ("connection_secret", connection_secret),
     ("genesys_answer", genesys_answer),
     ("ingest_request", ingest_request),
     ("lambda_event", lambda_event),
     ("open_record", open_record),
     ("operator_file", operator_file),
+    ("path_parameters", path_parameters),
     ("retry_after", retry_after),
     ("sqs_event", sqs_event),
     ("target_address", target_address),

@@ -4,6 +4,9 @@ mod deployed;
 
 use std::collections::BTreeMap;
 
+use aws_sdk_eventbridge::types::{
+    ApiDestinationHttpMethod, ConnectionAuthorizationType, CreateConnectionAuthRequestParameters,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use genesys_test_support::TestResult;
 use serde_json::{Value, json};
@@ -261,6 +264,64 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
         ),
     ])
     .await
+}
+
+#[tokio::test]
+async fn doctor_describes_each_allowed_target() -> TestResult {
+    let mut deployed = Deployed::good().await?;
+    let queue = deployed.aws.create_queue(false).await?;
+    let events = aws_sdk_eventbridge::Client::new(&deployed.aws.config());
+    let name = genesys_test_support::LocalAws::name("crm");
+    let connection = events
+        .create_connection()
+        .name(&name)
+        .authorization_type(ConnectionAuthorizationType::ApiKey)
+        .auth_parameters(CreateConnectionAuthRequestParameters::builder().build())
+        .send()
+        .await?;
+    let destination = events
+        .create_api_destination()
+        .name(&name)
+        .set_connection_arn(connection.connection_arn)
+        .invocation_endpoint("https://crm.example/events")
+        .http_method(ApiDestinationHttpMethod::Post)
+        .send()
+        .await?;
+    let destination = destination.api_destination_arn.ok_or("no ARN")?;
+    let old = format!("{destination}/5b6c");
+    let gone = format!("{queue}-gone");
+    let ecs = "arn:aws:ecs:us-east-1:000000000000:cluster/x";
+    let pattern = "arn:aws:lambda:*:*:function:crm-*";
+    let allowed = [&*queue, &*destination, &*old, &*gone, ecs, pattern].join(",");
+    deployed.set("REPLAY_TARGET", "original").await?;
+    deployed.set("ALLOWED_TARGETS", &allowed).await?;
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    let errors = found(&ran, "error")?;
+    let is_said = |said: &[String], text: &str| said.iter().any(|it| it.contains(text));
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(is_said(&errors, &format!("{gone} does not exist")), "{errors:?}");
+    assert!(is_said(&errors, &format!("its name belongs to {destination}")), "{errors:?}");
+    let warnings = found(&ran, "warning")?;
+    assert!(is_said(&warnings, "is not a supported target"), "{warnings:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(ran.says(&format!("{queue} exists")) && ran.says(&format!("{destination} exists")));
+
+    events.deauthorize_connection().name(&name).send().await?;
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    let errors = found(&ran, "error")?;
+    assert!(is_said(&errors, "is DEAUTHORIZED"), "{errors:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_warns_when_the_variables_are_nearly_too_long() -> TestResult {
+    let mut deployed = Deployed::good().await?;
+    let pattern = format!("arn:aws:lambda:*:*:function:{}", "x".repeat(3_600));
+    deployed.set("ALLOWED_TARGETS", &pattern).await?;
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    let warnings = found(&ran, "warning")?;
+    assert!(warnings.iter().any(|it| it.contains("Lambda allows 4096")), "{warnings:?}");
+    Ok(())
 }
 
 #[tokio::test]

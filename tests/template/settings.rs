@@ -76,6 +76,28 @@ fn ingest_variables_are_those_of_the_code() -> TestResult {
 }
 
 #[test]
+fn variables_fit_into_lambda_when_lists_have_their_maximum_length() -> TestResult {
+    /// The maximum size of all variables of a function.
+    const MAX_ENVIRONMENT_BYTES: u64 = 4_096;
+    /// The length of an ARN or a URL, with some room.
+    const USUAL_BYTES: u64 = 110;
+    let template = Template::read()?;
+    let by_parameter = template.parameters_by_variable(REPLAY);
+    let bytes = template.variables(REPLAY).into_keys().map(|name| {
+        let parameter = by_parameter.get(name).copied();
+        let default =
+            parameter.map(|it| plain(template.parameter(it, "Default"))).unwrap_or_default();
+        let longest = parameter.and_then(|it| template.parameter(it, "MaxLength").as_u64());
+        let is_short = !default.is_empty();
+        name.len() as u64 + longest.unwrap_or(if is_short { default.len() as u64 } else { 0 })
+    });
+    // The secrets, the table, the bucket and the region of a usual stack.
+    let bytes = bytes.sum::<u64>() + 5 * USUAL_BYTES;
+    assert!(bytes <= MAX_ENVIRONMENT_BYTES, "{bytes}");
+    Ok(())
+}
+
+#[test]
 fn shared_variables_are_equal_in_both_functions() -> TestResult {
     let template = Template::read()?;
     let replay = template.variables(REPLAY);

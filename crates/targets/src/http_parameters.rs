@@ -17,7 +17,7 @@ use crate::rule::TargetParameters;
 ///
 /// # Errors
 /// A value is missing, or is a dot segment.
-pub(crate) fn fill_path(
+pub fn fill_path(
     mut url: Url,
     values: &[String],
     event: &EventValues<'_>,
@@ -37,7 +37,10 @@ pub(crate) fn fill_path(
         filled.push_str(&escaped(&event.of(value)?));
         filled.push_str(part);
     }
-    if filled.split('/').any(|segment| matches!(segment, "." | "..")) {
+    // As the URL standard, which also reads the escaped form of a dot.
+    let is_dots =
+        |segment: &str| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..");
+    if filled.split('/').any(is_dots) {
         return Err(unknown("a path parameter is a dot segment".to_owned()));
     }
     url.set_path(&filled);
@@ -149,6 +152,7 @@ mod tests {
         let dots = "a path parameter is a dot segment";
         assert_eq!(filled("https://crm.example/a/*/b", &[".."]), Err(dots.to_owned()));
         assert_eq!(filled("https://crm.example/.*", &["."]), Err(dots.to_owned()));
+        assert_eq!(filled("https://crm.example/%2E*", &["."]), Err(dots.to_owned()));
     }
 
     #[test]

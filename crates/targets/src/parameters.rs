@@ -10,14 +10,16 @@ use serde_json::Value;
 const EVENT_MEMBERS: [&str; 4] = ["id", "source", "detail-type", "detail"];
 
 /// The source of the values: the payload, if it is the original event.
-pub(crate) struct EventValues<'p> {
+pub struct EventValues<'p> {
     payload: &'p str,
     /// Parsed at the first path.
     event: OnceLock<Option<Value>>,
 }
 
 impl<'p> EventValues<'p> {
-    pub(crate) const fn new(payload: &'p str) -> Self {
+    /// Creates the source of an event with this payload.
+    #[must_use]
+    pub const fn new(payload: &'p str) -> Self {
         Self { payload, event: OnceLock::new() }
     }
 
@@ -26,7 +28,7 @@ impl<'p> EventValues<'p> {
     ///
     /// # Errors
     /// `TARGET_PARAMETERS_UNKNOWN`: the payload is not the original event, or the path has a wildcard.
-    pub(crate) fn of(&self, text: &str) -> Result<String, DeliveryError> {
+    pub fn of(&self, text: &str) -> Result<String, DeliveryError> {
         let Some(steps) = steps(text) else {
             return Ok(text.to_owned());
         };

@@ -178,6 +178,12 @@ pub struct TokenGrant {
 }
 
 impl TokenGrant {
+    /// Returns the value of the header `Authorization`.
+    #[must_use]
+    pub const fn header(&self) -> &HeaderValue {
+        &self.header
+    }
+
     /// Parses the body of an answer; `None` if it contains no usable token.
     #[must_use]
     pub fn parse(body: &[u8]) -> Option<Self> {

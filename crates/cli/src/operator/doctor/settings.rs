@@ -11,6 +11,12 @@ pub(super) const SETTINGS: &str = "settings";
 const HOSTS: &str = "Genesys hosts";
 const SCOPES: &str = "scopes";
 
+/// The maximum size of all variables of a function. Source: quotas of Lambda.
+const MAX_ENVIRONMENT_BYTES: usize = 4_096;
+
+/// The size from which the variables are nearly too long: a further ARN may not fit.
+const WARN_ENVIRONMENT_BYTES: usize = 3_800;
+
 /// The scopes that the seed tutorials require.
 const TUTORIAL_SCOPES: &str = "analytics:conversationdetail:query analytics:events:read \
     eventbridge:endpoint:read eventbridge:subscriptions:read eventbridge:failed-events:read \
@@ -33,6 +39,9 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
     if checks.is_empty() {
         checks.push(Check::ok(SETTINGS, "the function starts with these settings"));
     }
+    if input.function.is_some() {
+        checks.extend(environment(&input.variables));
+    }
     let value = |name| input.variables.get(name);
     checks.extend(other_names(&input.variables));
     for lint in [unread, scopes, token_url] {
@@ -46,6 +55,18 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
         checks.extend(hosts(api, login, from_organisation));
     }
     checks
+}
+
+/// Returns a warning if the variables of a function are nearly as long as Lambda allows.
+fn environment(variables: &Variables) -> Option<Check> {
+    let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (bytes > WARN_ENVIRONMENT_BYTES).then(|| {
+        Check::warning(
+            SETTINGS,
+            format!("the variables have {bytes} bytes, and Lambda allows {MAX_ENVIRONMENT_BYTES}: a longer value stops the next deployment"),
+            "shorten ALLOWED_TARGETS with patterns (arn:aws:lambda:*:*:function:crm-*), and remove redirects without dead letters",
+        )
+    })
 }
 
 /// Returns a warning for each variable that is not a setting.
