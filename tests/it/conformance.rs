@@ -15,7 +15,7 @@ use genesys_fakes::conformance::{
 use genesys_replay::genesys::{ApiForm, SubscriptionForm};
 use genesys_test_support::{LocalAws, TestResult};
 
-use self::targets::Service;
+use self::targets::{HttpEndpoint, Service};
 
 #[tokio::test]
 async fn ledger_in_memory_keeps_the_contract() -> TestResult {
@@ -73,7 +73,17 @@ async fn target_in_memory_keeps_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn target_over_http_keeps_the_contract() -> TestResult {
-    target::conforms(&targets::Http::start().await?).await
+    target::conforms(&targets::Http::start(HttpEndpoint::Url).await?).await
+}
+
+#[tokio::test]
+async fn target_at_an_api_destination_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Http::start(HttpEndpoint::ApiDestination).await?).await
+}
+
+#[tokio::test]
+async fn target_at_api_gateway_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Http::start(HttpEndpoint::ApiGateway).await?).await
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use aws_sdk_eventbridge::types::{
     ApiDestinationHttpMethod, ConnectionAuthorizationType, CreateConnectionAuthRequestParameters,
 };
+use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use genesys_test_support::TestResult;
 use serde_json::{Value, json};
@@ -310,6 +311,42 @@ async fn doctor_describes_each_allowed_target() -> TestResult {
     let ran = deployed.examine(&["--output", "json"]).await?;
     let errors = found(&ran, "error")?;
     assert!(is_said(&errors, "is DEAUTHORIZED"), "{errors:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_finds_keys_and_policies_that_stop_deliveries() -> TestResult {
+    let mut deployed = Deployed::good().await?;
+    let keys = aws_sdk_kms::Client::new(&deployed.aws.config());
+    let key = keys.create_key().send().await?.key_metadata.ok_or("no key")?.key_id;
+    let (encrypted, denied) =
+        (deployed.aws.create_queue(false).await?, deployed.aws.create_queue(false).await?);
+    let sqs = aws_sdk_sqs::Client::new(&deployed.aws.config());
+    let policy = json!({ "Statement": [
+        { "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": denied,
+          "Condition": { "Bool": { "aws:SecureTransport": "false" } } },
+        { "Effect": "Deny", "Principal": { "AWS": "*" }, "Action": ["sqs:SendMessage"], "Resource": denied },
+    ] });
+    for (queue, name, value) in [
+        (&encrypted, QueueAttributeName::KmsMasterKeyId, key.clone()),
+        (&denied, QueueAttributeName::Policy, policy.to_string()),
+    ] {
+        let set = sqs.set_queue_attributes().queue_url(deployed.aws.queue_url(queue).await?);
+        set.attributes(name, value).send().await?;
+    }
+    deployed.set("REPLAY_TARGET", "original").await?;
+    deployed.set("ALLOWED_TARGETS", &encrypted).await?;
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    assert_eq!(found(&ran, "error")?, [""; 0], "{ran:?}");
+
+    keys.disable_key().key_id(&key).send().await?;
+    deployed.set("ALLOWED_TARGETS", &format!("{encrypted},{denied}")).await?;
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    let errors = found(&ran, "error")?;
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    let is_said = |text: &str| errors.iter().any(|it| it.contains(text));
+    assert!(is_said(&format!("of {encrypted} is Disabled")), "{errors:?}");
+    assert!(is_said(&format!("the policy of {denied} denies sqs:SendMessage")), "{errors:?}");
     Ok(())
 }
 

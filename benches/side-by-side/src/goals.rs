@@ -41,8 +41,8 @@ pub(crate) fn goals(measured: &[Measured], root: &Path) -> Vec<Goal> {
     // A run of the other implementations only needs no binary.
     if let Ok((size, zipped)) = machine::sizes(&replay_binary(root)) {
         let what = "binary, zipped";
-        goals.push(Goal::at_most("binary", 16.0, megabytes(size), in_megabytes));
-        goals.push(Goal::at_most(what, 6.0, megabytes(zipped), in_megabytes));
+        goals.push(Goal::at_most("binary", 17.0, megabytes(size), in_megabytes));
+        goals.push(Goal::at_most(what, 7.0, megabytes(zipped), in_megabytes));
     }
     if let Some(it) = find(measured, Implementation::Replay, 10, 20) {
         let records = it.records();

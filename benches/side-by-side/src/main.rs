@@ -8,6 +8,7 @@
     reason = "a benchmark measures real time, and reads the output of its own programs"
 )]
 
+mod api_destination;
 mod candidate;
 mod connection;
 mod cost;
@@ -130,6 +131,7 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     let mut goals = goals::goals(&measured, root);
     if !options.speed_only {
         goals.extend(scaling(&mut bench, &candidates, options).await?);
+        goals.extend(descriptions(&mut bench, &candidates).await?);
         faulty_queue(&mut bench, &candidates).await?;
         cost(&mut bench, &candidates).await?;
     }
@@ -223,6 +225,17 @@ async fn scaling(
         report::scaling(&measured)
     ))?;
     Ok(goals::linear(&measured))
+}
+
+/// Counts the calls that describe an API destination.
+async fn descriptions(
+    bench: &mut Bench<'_>,
+    candidates: &[Candidate],
+) -> anyhow::Result<Option<Goal>> {
+    let ours = candidates.iter().find(|it| it.implementation == Implementation::Replay);
+    let Some(ours) = ours else { return Ok(None) };
+    print_progress("an API destination");
+    api_destination::run(bench, ours).await.map(Some)
 }
 
 async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {

@@ -170,7 +170,7 @@ impl Bench<'_> {
     }
 
     /// Returns the path of a candidate's output.
-    fn log(&self, candidate: &Candidate) -> std::path::PathBuf {
+    pub(crate) fn log(&self, candidate: &Candidate) -> std::path::PathBuf {
         self.logs.join(format!("{:?}.log", candidate.implementation).to_lowercase())
     }
 

@@ -102,6 +102,11 @@ impl Upstreams {
         self.table.set_latency(table);
     }
 
+    /// Returns the URL of the target.
+    pub(crate) fn target_url(&self) -> String {
+        format!("{}{TARGET_PATH}", self.genesys.url())
+    }
+
     /// Returns the settings of a function that uses them.
     pub(crate) fn variables(&self, max_concurrency: usize) -> Vec<(String, String)> {
         let genesys = self.genesys.url();

@@ -173,6 +173,14 @@ const DOCTOR_LIMITS: CallLimits = CallLimits {
     max_attempts: 2,
 };
 
+/// Returns a function that creates the KMS client of a region.
+fn keys(aws: SdkConfig) -> Box<dyn Fn(&str) -> aws_sdk_kms::Client + Send + Sync> {
+    Box::new(move |region| {
+        let aws = aws.to_builder().region(Region::new(region.to_owned())).build();
+        aws_sdk_kms::Client::new(&aws)
+    })
+}
+
 /// Returns a reader of the deployment. `reach` limits the addresses that its HTTP client may connect to.
 ///
 /// # Errors
@@ -186,6 +194,7 @@ pub fn deployment(aws: &SdkConfig, reach: AddressPolicy) -> Result<AwsDeployment
         lambda: aws_sdk_lambda::Client::new(&aws),
         sqs: aws_sdk_sqs::Client::new(&aws),
         http: http.build()?,
+        keys: keys(aws.clone()),
         targets: clients(aws),
     })
 }

@@ -76,6 +76,12 @@ pub enum TargetFault {
     /// An API destination was deleted, and another one has its name.
     #[error("{arn} does not exist, its name belongs to {by}")]
     Replaced { arn: String, by: String },
+    /// The key of a target cannot be used.
+    #[error("the key {key} of {arn} is {state}")]
+    Key { arn: String, key: String, state: String },
+    /// The policy of a target denies every call.
+    #[error("the policy of {arn} denies {action} to everyone")]
+    Denied { arn: String, action: &'static str },
     /// Its service has no call for the check.
     #[error("the target is not checked")]
     Unchecked,

@@ -6,31 +6,59 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use genesys_fakes::conformance::target::{Arrival, TargetSuite};
 use genesys_fakes::conformance::{CallFault, Result};
 use genesys_replay::destination::Destination;
 use genesys_replay::target::Delivery;
+use genesys_replay_lambda::app;
+use genesys_replay_settings::Settings;
 use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
 use genesys_replay_targets::{KnownBuses, Targets};
-use genesys_stand_in::Fault;
-use genesys_test_support::{LocalAws, ReplayHarness, eventually};
+use genesys_stand_in::{Call, Fault};
+use genesys_test_support::{LocalAws, ReplayHarness, aws_at, eventually};
 use serde_json::Value;
 use url::Url;
 
 use super::real::FaultInterceptor;
 
+/// The path of the stage at a local API Gateway.
+const LOCAL_API: &str = "/_aws/execute-api/a1b2c3/live";
+
+/// The ways to an HTTP endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HttpEndpoint {
+    Url,
+    ApiDestination,
+    ApiGateway,
+}
+
 /// HTTP endpoints.
 pub(super) struct Http {
+    endpoint: HttpEndpoint,
     harness: ReplayHarness,
     port: Targets,
     created: AtomicU32,
+    /// The paths of API destinations, by ARN.
+    paths: Mutex<BTreeMap<String, String>>,
 }
 
 impl Http {
-    pub(super) async fn start() -> Result<Self> {
+    pub(super) async fn start(endpoint: HttpEndpoint) -> Result<Self> {
         let harness = ReplayHarness::start().await?;
-        Ok(Self { port: harness.function()?.target, harness, created: AtomicU32::new(0) })
+        let mut port = harness.function()?.target;
+        if endpoint == HttpEndpoint::ApiGateway {
+            // The stand-in plays API Gateway.
+            let settings = harness.settings().clone();
+            let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
+            let aws = aws_at(&harness.genesys.url()).into_builder();
+            let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+            let aws = aws.credentials_provider(credentials).build();
+            port.api_gateways = app::build(settings, &aws)?.target.api_gateways;
+        }
+        Ok(Self { endpoint, port, harness, created: AtomicU32::new(0), paths: Mutex::default() })
     }
 }
 
@@ -43,8 +71,20 @@ impl TargetSuite for Http {
 
     async fn destination(&self) -> Result<Destination> {
         let number = self.created.fetch_add(1, Ordering::Relaxed);
-        let url = format!("{}/targets/crm-{number}", self.harness.genesys.url());
-        Ok(Destination::Http(Url::parse(&url)?))
+        let path = format!("/targets/crm-{number}");
+        let url = format!("{}{path}", self.harness.genesys.url());
+        Ok(match self.endpoint {
+            HttpEndpoint::Url => Destination::Http(Url::parse(&url)?),
+            HttpEndpoint::ApiDestination => {
+                let arn = self.harness.aws.create_api_destination(&url).await?;
+                let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+                paths.insert(arn.clone(), path);
+                Destination::of_arn(&arn)
+            }
+            HttpEndpoint::ApiGateway => Destination::of_arn(&format!(
+                "arn:aws:execute-api:us-east-1:000000000000:a1b2c3/live/POST{path}"
+            )),
+        })
     }
 
     fn drops_duplicates(&self) -> bool {
@@ -65,7 +105,11 @@ impl TargetSuite for Http {
 
     async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
         let calls = self.harness.genesys.calls_to("POST", "/targets/").into_iter();
-        let here = calls.filter(|call| call.acted && destination.key_part().ends_with(&call.path));
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let created = paths.get(destination.key_part()).map(String::as_str);
+        let place = created.unwrap_or(destination.key_part()).to_owned();
+        let path = |call: &Call| call.path.trim_start_matches(LOCAL_API).to_owned();
+        let here = calls.filter(|call| call.acted && place.ends_with(&path(call)));
         let arrivals = here.map(|call| Arrival {
             key: call.headers.get("idempotency-key").cloned(),
             attempt_count: call.headers.get("x-attempt-count").and_then(|count| count.parse().ok()),

@@ -4,6 +4,9 @@ use hyper::body::Bytes;
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, Method, Uri};
 
+/// The path of API Gateway at a local AWS. Its APIs pass each request on to a target.
+const LOCAL_API_GATEWAY: &str = "/_aws/execute-api/";
+
 /// A request with its body read.
 pub(crate) struct Received {
     pub(crate) method: Method,
@@ -24,7 +27,7 @@ impl Received {
             Service::Login
         } else if path.starts_with("/api/") {
             Service::Genesys
-        } else if path.starts_with("/targets/") {
+        } else if path.starts_with("/targets/") || path.starts_with(LOCAL_API_GATEWAY) {
             Service::Target
         } else {
             Service::Nobody

@@ -20,6 +20,8 @@ pub struct AwsDeployment {
     pub(crate) sqs: aws_sdk_sqs::Client,
     /// Makes the clients of a target's region.
     pub(crate) targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
+    /// Makes the KMS client of a key's region.
+    pub(crate) keys: Box<dyn Fn(&str) -> aws_sdk_kms::Client + Send + Sync>,
     /// The client for HTTP targets, which must have timeouts and must not follow redirects.
     pub(crate) http: reqwest::Client,
 }

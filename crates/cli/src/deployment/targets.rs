@@ -4,10 +4,14 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::types::{ApiDestinationState, ConnectionState};
+use aws_sdk_kms::operation::describe_key::DescribeKeyError;
+use aws_sdk_kms::types::KeyState;
+use aws_sdk_sqs::types::QueueAttributeName;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::aws_error;
 use genesys_replay_targets::known_as;
+use serde_json::Value;
 use url::Url;
 
 use super::TargetFault;
@@ -30,15 +34,14 @@ impl AwsDeployment {
                     &["Active", "Inactive"],
                 )
             }
-            Destination::Sqs(arn) => {
-                let call = clients(arn).sqs.get_queue_url();
-                let call = call.queue_name(arn.resource());
-                let call = call.queue_owner_aws_account_id(arn.account());
-                found(arn, call.send()).await
-            }
+            Destination::Sqs(arn) => self.queue_target(arn, &clients(arn).sqs).await,
             Destination::Sns(arn) => {
                 let call = clients(arn).sns.get_topic_attributes();
-                found(arn, call.topic_arn(arn.as_str()).send()).await
+                let found = read(arn, call.topic_arn(arn.as_str()).send()).await?;
+                let attributes = found.attributes();
+                let attribute = |name| Some(attributes?.get(name)?.as_str());
+                accepts_calls(arn, "sns:Publish", attribute("Policy"))?;
+                self.key(arn, attribute("KmsMasterKeyId")).await
             }
             Destination::StateMachine(arn) => {
                 let call = clients(arn).step_functions.describe_state_machine();
@@ -54,7 +57,8 @@ impl AwsDeployment {
                 let found = read(arn, call.stream_arn(arn.as_str()).send()).await?;
                 let status =
                     found.stream_description_summary().map(|it| it.stream_status().as_str());
-                is_ready(arn, status, &["ACTIVE", "UPDATING"])
+                is_ready(arn, status, &["ACTIVE", "UPDATING"])?;
+                self.key(arn, found.stream_description_summary().and_then(|it| it.key_id())).await
             }
             Destination::Firehose(arn) => {
                 let call = clients(arn).firehose.describe_delivery_stream();
@@ -104,6 +108,50 @@ impl AwsDeployment {
         }
     }
 
+    async fn queue_target(
+        &self,
+        arn: &Arn,
+        client: &aws_sdk_sqs::Client,
+    ) -> Result<(), TargetFault> {
+        let call = client.get_queue_url().queue_name(arn.resource());
+        let call = call.queue_owner_aws_account_id(arn.account());
+        let url = read(arn, call.send()).await?.queue_url;
+        let call = client.get_queue_attributes().set_queue_url(url);
+        let names = [QueueAttributeName::KmsMasterKeyId, QueueAttributeName::Policy];
+        // Not every queue of another account shows its attributes.
+        let Ok(found) = call.set_attribute_names(Some(names.into())).send().await else {
+            return Ok(());
+        };
+        let attributes = found.attributes();
+        let attribute = |name| Some(attributes?.get(&name)?.as_str());
+        accepts_calls(arn, "sqs:SendMessage", attribute(QueueAttributeName::Policy))?;
+        self.key(arn, attribute(QueueAttributeName::KmsMasterKeyId)).await
+    }
+
+    /// Checks that the customer key of a resource is enabled. A key without the permission to read it is not checked.
+    async fn key(&self, of: &Arn, key: Option<&str>) -> Result<(), TargetFault> {
+        let Some(key) = key.filter(|key| !key.is_empty() && !key.contains("alias/aws/")) else {
+            return Ok(());
+        };
+        let found = (self.keys)(of.region()).describe_key().key_id(key).send().await;
+        let state = match &found {
+            Ok(found) => found.key_metadata().and_then(|it| it.key_state()).map(KeyState::as_str),
+            Err(error) => {
+                let missing =
+                    error.as_service_error().is_some_and(DescribeKeyError::is_not_found_exception);
+                missing.then_some("missing")
+            }
+        };
+        match state {
+            Some(state) if state != "Enabled" => Err(TargetFault::Key {
+                arn: of.as_str().to_owned(),
+                key: key.to_owned(),
+                state: state.to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Sends HEAD to the root of the host, not to the path that takes events. An answer proves name resolution,
     /// connection, TLS and a server.
     async fn host(&self, url: &Url) -> Result<(), TargetFault> {
@@ -147,6 +195,29 @@ async fn api_destination(
     let found = read(&connection, client.describe_connection().name(name).send()).await?;
     is_ready(&connection, found.connection_state().map(ConnectionState::as_str), &["AUTHORIZED"])?;
     is_ready(arn, described.api_destination_state().map(ApiDestinationState::as_str), &["ACTIVE"])
+}
+
+/// Checks that a resource's policy does not deny the call to everyone. Other statements depend on the caller.
+fn accepts_calls(arn: &Arn, action: &'static str, policy: Option<&str>) -> Result<(), TargetFault> {
+    let policy: Value = serde_json::from_str(policy.unwrap_or_default()).unwrap_or_default();
+    let service = action.split(':').next().unwrap_or_default();
+    // IAM accepts one value in place of a list.
+    let listed = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+    let names = |value: &Value, wanted: &[&str]| {
+        listed(value).iter().any(|one| one.as_str().is_some_and(|it| wanted.contains(&it)))
+    };
+    let every = format!("{service}:*");
+    let is_denial = |it: &Value| {
+        let principal = &it["Principal"];
+        it["Effect"] == "Deny"
+            && it.get("Condition").is_none()
+            && (names(principal, &["*"]) || names(&principal["AWS"], &["*"]))
+            && names(&it["Action"], &["*", &every, action])
+    };
+    if listed(&policy["Statement"]).iter().any(is_denial) {
+        return Err(TargetFault::Denied { arn: arn.as_str().to_owned(), action });
+    }
+    Ok(())
 }
 
 /// Checks the state of a resource. Not every AWS-compatible endpoint reports a state.

@@ -4,6 +4,10 @@ use std::error::Error;
 use std::path::Path;
 use std::process::Command;
 
+use aws_sdk_eventbridge::types::{
+    ApiDestinationHttpMethod, ConnectionAuthorizationType, CreateConnectionAuthRequestParameters,
+};
+
 use super::{LocalAws, program};
 
 impl LocalAws {
@@ -44,6 +48,33 @@ impl LocalAws {
             aws_sdk_eventbridge::types::Target::builder().id("queue").arn(queue).build()?;
         events.put_targets().event_bus_name(&name).rule("replayed").targets(target).send().await?;
         Ok(created.event_bus_arn.ok_or("no ARN")?)
+    }
+
+    /// Creates an API destination with an API key for an endpoint, and the secret of its connection. Returns its ARN.
+    pub async fn create_api_destination(&self, endpoint: &str) -> Result<String, Box<dyn Error>> {
+        let events = aws_sdk_eventbridge::Client::new(&self.config());
+        let name = Self::name("destination");
+        let connection = events
+            .create_connection()
+            .name(&name)
+            .authorization_type(ConnectionAuthorizationType::ApiKey)
+            .auth_parameters(CreateConnectionAuthRequestParameters::builder().build())
+            .send()
+            .await?;
+        // In AWS, EventBridge creates this secret.
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.config());
+        let secret = r#"{"api_key_name":"X-Api-Key","api_key_value":"a-key"}"#;
+        let create = secrets.create_secret().name(format!("events!connection/{name}"));
+        create.secret_string(secret).send().await?;
+        let created = events
+            .create_api_destination()
+            .name(&name)
+            .set_connection_arn(connection.connection_arn)
+            .invocation_endpoint(endpoint)
+            .http_method(ApiDestinationHttpMethod::Post)
+            .send()
+            .await?;
+        Ok(created.api_destination_arn.ok_or("no ARN")?)
     }
 
     /// Creates a state machine without an effect. Returns its ARN.

@@ -73,7 +73,7 @@ async fn one(
             let remedy = "a bus accepts events without a matching rule and delivers them nowhere: create or enable a rule with \"source\": [\"genesys-replay\"]";
             (Check::warning(TARGET, shown, remedy), Some(Ok(())))
         }
-        TargetFault::NotReady { .. } => {
+        TargetFault::NotReady { .. } | TargetFault::Key { .. } | TargetFault::Denied { .. } => {
             let remedy =
                 "enable or repair it: until then every event is deferred, and archived in the end";
             (Check::error(TARGET, shown, remedy), Some(Ok(())))
