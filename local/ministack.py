@@ -72,8 +72,14 @@ def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
         "Action": "secretsmanager:GetSecretValue",
         "Resource": "arn:aws:secretsmanager:*:*:secret:events!connection/*",
     }
+    # ministack checks these calls for another resource than AWS.
+    descriptions = {
+        "Effect": "Allow",
+        "Action": ["events:DescribeApiDestination", "events:DescribeConnection", "events:ListTargetsByRule"],
+        "Resource": "*",
+    }
     cloud.client("iam").put_role_policy(
         RoleName=role,
         PolicyName="only-ministack-needs-this",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [visibility, connections]}),
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [visibility, connections, descriptions]}),
     )
