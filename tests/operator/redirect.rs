@@ -1,10 +1,10 @@
-//! `plan --redirect`: dead letters of a moved target.
+//! `plan` after a change of the target, and `plan --redirect`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_test_support::{Record, TestResult, event, replay_harness::invoke};
 
 use super::apply::APPLY;
-use super::plan::plan;
+use super::plan::{plan, with_archived};
 use crate::support::harness::OperatorHarness;
 
 const OLD: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
@@ -60,6 +60,30 @@ async fn plan_redirects_events_and_leaves_out_those_of_the_old_target() -> TestR
     assert_eq!(ids, [true]);
     let status = desk.world.aws.attribute(&format!("e-1|{new}"), "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn plan_leaves_out_events_of_a_former_target() -> TestResult {
+    let mut desk = with_archived(&["e-1", "e-2", "e-3"]).await?;
+    // The operator delivers two of them to the old target.
+    plan(&desk, &["--id", "e-1", "--id", "e-2"]).await?;
+    desk.run_beside_function(&APPLY).await?.with(0)?;
+    std::fs::remove_file(desk.file("plan.audit.jsonl"))?;
+    let old = desk.world.settings().get("REPLAY_TARGET").cloned().unwrap_or_default();
+    let new = desk.world.aws.create_queue(false).await?;
+    desk.world.set("REPLAY_TARGET", &new);
+    let made = plan(&desk, &[]).await?;
+    let content = &made["content"];
+    assert_eq!(content["items"][0]["key"], format!("e-3|{new}"));
+    assert_eq!(content["items"].as_array().map(Vec::len), Some(1), "{made}");
+    let left_out = &content["left_out"][0];
+    let reason = left_out["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(&format!("was delivered to {old}")), "{made}");
+    assert!(reason.contains("--deliver-again-to-new-target"), "{made}");
+    assert_eq!(left_out["count"], 2);
+    let made = plan(&desk, &["--deliver-again-to-new-target"]).await?;
+    assert_eq!(made["content"]["items"].as_array().map(Vec::len), Some(3), "{made}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod edit;
+mod elsewhere;
 mod selection;
 mod sources;
 

@@ -15,6 +15,7 @@ use genesys_replay::message::{Message, TARGET_ARN, resent};
 use genesys_replay::replay::decision::{MessageFacts, NextStep, OldTarget, Rules};
 use genesys_replay::target::endpoint;
 
+use super::elsewhere::Deliveries;
 use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
 use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record, scan_all};
 use crate::operator::Progress;
@@ -49,6 +50,8 @@ pub struct PlanBuilder<'a, L> {
     pending: Vec<Pending>,
     chosen: Vec<(PlanItem, Option<Timestamp>)>,
     by_key: HashMap<String, usize>,
+    /// The keys of chosen events that the ledger does not have at a target that may have changed since their rejection.
+    changed_target: HashSet<String>,
     pub(super) exclusions: Exclusions,
 }
 
@@ -69,6 +72,8 @@ struct Pending {
     /// The keys that an older version may have given the event.
     former: Vec<FormerKey>,
     first_seen: Option<Timestamp>,
+    /// True if the target may be another one than that of the rejection.
+    may_have_changed: bool,
     /// The old target of a redirected event, with its keys there.
     old: Option<(Destination, Vec<FormerKey>)>,
 }
@@ -87,6 +92,8 @@ impl Pending {
 pub(super) struct Rejection {
     /// The failure code.
     pub(super) code: Option<String>,
+    /// The target of the rejected event, as shown to people.
+    pub(super) target: Option<String>,
     /// The time of the rejection.
     pub(super) at: Option<Timestamp>,
     /// The time at which the event was first seen, as in the archived object.
@@ -111,6 +118,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             pending: Vec::new(),
             chosen: Vec::new(),
             by_key: HashMap::new(),
+            changed_target: HashSet::new(),
             exclusions: Exclusions::default(),
         }
     }
@@ -140,7 +148,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         place: Location,
         rejection: Rejection,
     ) -> Result<(), AwsError> {
-        let Rejection { code, at, first_seen } = rejection;
+        let Rejection { code, target, at, first_seen } = rejection;
         message.queue_arn = Some(self.context.queue_arn.to_owned());
         let plan = (resent::PLAN.to_owned(), "this plan".to_owned());
         message.attributes.extend([plan]);
@@ -213,7 +221,13 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             self.exclusions.add(reason, item.event_id());
             return Ok(());
         }
-        self.pending.push(Pending { item, at, message, former, first_seen, old });
+        // A message in a queue does not show its target of that time. Only a fixed target may be another one.
+        let may_have_changed = match target {
+            Some(target) => target != item.target,
+            None => matches!(self.context.target, ReplayTarget::Fixed(_)),
+        };
+        let pending = Pending { item, at, message, former, first_seen, may_have_changed, old };
+        self.pending.push(pending);
         if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
         }
@@ -249,7 +263,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 keep_former_id(&mut pending.message, pending.item.event_id());
             }
             let at_old_target = self.at_old_target(&pending, &records);
-            let Pending { mut item, at, message, .. } = pending;
+            let Pending { mut item, at, message, may_have_changed, .. } = pending;
             let record = records.get(&item.key);
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
@@ -267,6 +281,9 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             if let Some(reason) = excluded {
                 self.exclusions.add(reason, item.event_id());
                 continue;
+            }
+            if record.is_none() && may_have_changed {
+                self.changed_target.insert(item.key.clone());
             }
             item.ledger = record.map(LedgerSnapshot::of);
             item.predicted.attempt = record.map_or(0, |record| record.attempts) + 1;
@@ -315,6 +332,34 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             Ok(Some(OldTarget::Held { .. })) => Some("the function is working on the event"),
             Err(_) => Some("the ledger item has a status that this version does not support"),
         }
+    }
+
+    /// Leaves out chosen events that another target has, because a changed target does not make an event a new one. Reads
+    /// the whole ledger if the target of a chosen event may have changed.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn leave_out_delivered_elsewhere(
+        &mut self,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        self.look_up().await?;
+        let is_changed = |item: &PlanItem| self.changed_target.contains(&item.key);
+        if !self.chosen.iter().any(|(item, _)| is_changed(item)) {
+            return Ok(());
+        }
+        let deliveries = Deliveries::read(self.ledger, progress).await?;
+        for (item, at) in std::mem::take(&mut self.chosen) {
+            let other = deliveries.to_another(item.event_id(), &item.target);
+            match other.filter(|_| self.changed_target.contains(&item.key)) {
+                Some(target) => self.exclusions.add(
+                    format!("the event was delivered to {target} (--deliver-again-to-new-target sends it anyway)"),
+                    item.event_id(),
+                ),
+                None => self.chosen.push((item, at)),
+            }
+        }
+        Ok(())
     }
 
     fn mark_seen(&mut self, item: &PlanItem) {

@@ -60,6 +60,7 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
             let rejection = Rejection {
                 at: document.archived_at(),
                 code: Some(document.failure_code),
+                target: Some(document.target),
                 first_seen: Timestamp::parse(&document.first_seen_at),
             };
             self.consider(message, Location::Object { key, etag }, rejection).await?;

@@ -81,6 +81,9 @@ pub(crate) struct PlanArgs {
     /// old target has are left out.
     #[arg(long, value_name = "FROM=TO")]
     redirect: Vec<String>,
+    /// Also events that another target has, after the function's target was changed.
+    #[arg(long)]
+    deliver_again_to_new_target: bool,
     /// Also events that are open in the ledger, although another message may still carry them.
     #[arg(long)]
     open: bool,
@@ -132,6 +135,9 @@ impl PlanArgs {
                 self.collect_from_archive(context, &mut builder, settings.archive).await?
             }
         };
+        if !self.deliver_again_to_new_target {
+            builder.leave_out_delivered_elsewhere(&context.progress).await?;
+        }
         let (items, left_out) = builder.finish().await?;
         let plan = Plan::of(PlanContent {
             created_at: context.clock.now().to_string(),
