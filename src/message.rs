@@ -52,6 +52,8 @@ pub mod resent {
     pub const EVENT_ID: &str = "ReplayEventId";
     /// The id that an older version gave the event, if its ledger item proves it. It replaces the event's id.
     pub const FORMER_ID: &str = "ReplayFormerId";
+    /// The old target, if the plan redirects the event to the target in `TARGET_ARN`.
+    pub const REDIRECTED_FROM: &str = "ReplayRedirectedFrom";
 }
 
 /// The message attribute with the target that did not accept the event, as `EventBridge` writes it.
@@ -224,12 +226,26 @@ impl Message {
         binary.chain(texts).collect()
     }
 
+    /// Returns the ARN of the old target of an operator replay that a plan redirects to another one.
+    #[must_use]
+    pub fn redirected_from(&self) -> Option<&str> {
+        self.replay_plan()?;
+        self.attribute(resent::REDIRECTED_FROM).filter(|arn| !arn.is_empty())
+    }
+
     /// Returns the message attributes without those that SQS or the operator's command added.
     #[must_use]
     pub fn own_attributes(&self) -> BTreeMap<&str, TypedAttribute> {
         let mut own = self.typed_attributes();
         own.retain(|name, _| {
-            ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID, resent::MESSAGE_ID].contains(name)
+            ![
+                SOURCE_QUEUE,
+                resent::PLAN,
+                resent::EVENT_ID,
+                resent::MESSAGE_ID,
+                resent::REDIRECTED_FROM,
+            ]
+            .contains(name)
         });
         own
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use url::Url;
 
@@ -42,6 +43,36 @@ pub struct Delivery<'a> {
     pub group: Option<&'a str>,
     /// The target of a rule that did not accept the event, if this is a delivery to the same target.
     pub rule_target: Option<RuleTarget<'a>>,
+    /// The progress of the delivery, which the adapter updates.
+    pub progress: &'a DeliveryProgress,
+}
+
+/// The progress of a delivery that may be cut off. Without an update, the event may have been sent.
+#[derive(Debug, Default)]
+pub struct DeliveryProgress {
+    is_preparing: AtomicBool,
+}
+
+impl DeliveryProgress {
+    /// Begins a preparation: descriptions, secrets and tokens are read. The event is not sent meanwhile.
+    pub fn preparing(&self) {
+        self.is_preparing.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the preparation: from now on, the target may have the event.
+    pub fn sending(&self) {
+        self.is_preparing.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns the certainty about a delivery that is cut off now.
+    #[must_use]
+    pub fn certainty_when_cut_off(&self) -> Certainty {
+        if self.is_preparing.load(Ordering::Relaxed) {
+            Certainty::NotSent
+        } else {
+            Certainty::Unknown
+        }
+    }
 }
 
 /// A target of a rule. `EventBridge` has the parameters of its deliveries.

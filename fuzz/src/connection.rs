@@ -50,7 +50,8 @@ pub fn connection_secret(input: &[u8]) {
         let header = grant.header().to_str().map(str::to_owned).unwrap_or_default();
         let words: Vec<&str> = header.split(' ').collect();
         assert_eq!(words.len(), 2, "{header}");
-        assert!(!format!("{:?}", grant.header()).contains(words[1]), "it is not sensitive");
+        let shown = format!("{:?}", grant.header());
+        assert!(words[1].len() < MIN_SECRET_BYTES || !shown.contains(words[1]), "{shown}");
     }
 }
 

@@ -129,14 +129,12 @@ impl Arn {
             !text.is_empty()
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
-        let is_stage = !stage.is_empty() && stage != "*";
+        // The text becomes a URL, in which it must not mean another stage, path or query.
+        let is_stage = !stage.is_empty() && stage != "*" && is_plain_path(stage);
         let is_method = method == "*" || is_id(method);
-        (is_id(api) && is_stage && is_method).then_some(ApiMethod {
-            api,
-            stage,
-            method,
-            path: parts.next().unwrap_or_default(),
-        })
+        let path = parts.next().unwrap_or_default();
+        let is_valid = is_id(api) && is_stage && is_method && is_plain_path(path);
+        is_valid.then_some(ApiMethod { api, stage, method, path })
     }
 
     /// Returns the DNS suffix of the partition (`botocore/data/partitions.json`).
@@ -207,6 +205,11 @@ impl Arn {
     fn between(&self, from: usize, to: usize) -> &str {
         self.text.get(self.starts[from]..self.starts[to] - 1).unwrap_or_default()
     }
+}
+
+/// Returns true for a path without a query, a fragment, an escape or a dot segment.
+fn is_plain_path(text: &str) -> bool {
+    !text.contains(['?', '#', '\\', '%']) && !text.split('/').any(|part| matches!(part, "." | ".."))
 }
 
 fn is_name(text: &str) -> bool {

@@ -11,7 +11,7 @@ use super::{Outcome, Ports, RecordResult, Replay, log};
 use crate::failure::{Certainty, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{AnswerCounts, Lease, Ledger};
-use crate::target::{Delivery, Target};
+use crate::target::{Delivery, DeliveryProgress, Target};
 
 /// The end of the attempts of one receive.
 pub(super) enum AttemptsEnd {
@@ -157,6 +157,7 @@ impl<P: Ports> Replay<P> {
                 "the deadline is too near to deliver",
             )));
         }
+        let progress = DeliveryProgress::default();
         let delivery = Delivery {
             destination: &task.destination,
             payload: task.payload(),
@@ -173,6 +174,7 @@ impl<P: Ports> Replay<P> {
             event_type: dead_letter.event_type.as_deref(),
             interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
             rule_target: task.rule_target(),
+            progress: &progress,
         };
         // Before the call, because the target may fail before it has answered.
         let at = self.clock.now();
@@ -181,7 +183,7 @@ impl<P: Ports> Replay<P> {
         let delivering = || Phase::Delivering(Box::new(lease.clone()));
         let Ok(delivered) = self.step(ctx, delivering, call).await? else {
             return Ok(Err(AttemptFailure::out_of_time(
-                Certainty::Unknown,
+                progress.certainty_when_cut_off(),
                 "delivery cut off just before the deadline",
             )));
         };

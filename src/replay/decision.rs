@@ -6,7 +6,9 @@ use crate::clock::Timestamp;
 use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::failure::{Accepted, FailureCode};
-use crate::ledger::{Claim, ClaimTerms, Claimable, ItemState, Lease, LedgerError, ReopenPolicy};
+use crate::ledger::{
+    Claim, ClaimTerms, Claimable, ItemState, Lease, LedgerError, ReopenPolicy, Status,
+};
 use crate::message::Message;
 use crate::target::endpoint;
 
@@ -71,8 +73,6 @@ pub enum OldTarget {
     Has,
     /// The old target accepted the event, and the bookkeeping is not finished.
     Unfinished,
-    /// The old target accepted the event, and the message reports that it failed later.
-    Failed,
     /// Another worker delivers the event to the old target.
     Held {
         /// The end of its lease.
@@ -201,12 +201,17 @@ impl Rules {
             Claim::AlreadyDone => Some(OldTarget::Has),
             Claim::HeldUntil(until) => Some(OldTarget::Held { until }),
             Claim::Acquired(claimable) if claimable.is_delivered => Some(OldTarget::Unfinished),
+            // Unless the old target reports that it failed after the acceptance, it has the event.
             Claim::Delivered(accepted) => {
                 let report = facts.dead_letter.report.as_ref();
                 let is_of_delivery = report.is_some_and(|report| {
                     report.is_about(&accepted, facts.destination, facts.message.id.as_str())
                 });
-                Some(if is_of_delivery { OldTarget::Failed } else { OldTarget::Has })
+                match (is_of_delivery, item.known.status) {
+                    (true, _) => None,
+                    (false, Some(Status::Completed)) => Some(OldTarget::Has),
+                    (false, _) => Some(OldTarget::Unfinished),
+                }
             }
             // Not delivered, or rejected: the redirect is the repair.
             Claim::Acquired(_) | Claim::PreviouslyRejected(_) | Claim::Delayed { .. } => None,

@@ -182,18 +182,18 @@ impl<P: Ports> Replay<P> {
             Err(error) => (None, Some(error)),
         };
         let task = former.as_ref().unwrap_or(task);
-        let old = match self.at_old_target(task).await {
+        let key = match self.at_old_target(task).await {
             Ok(Some((_, OldTarget::Has))) => return Some(Self::old_target_has(task)),
-            Ok(Some((key, OldTarget::Unfinished | OldTarget::Held { .. }))) => {
-                Some(task.with_key(key))
-            }
-            Ok(Some((_, OldTarget::Failed)) | None) => None,
+            Ok(Some((key, OldTarget::Unfinished | OldTarget::Held { .. }))) => Some(key),
+            Ok(None) => None,
             Err(error) => {
                 failed = Some(error);
                 None
             }
         };
-        let task = old.as_ref().unwrap_or(task);
+        let dead_letter = task.dead_letter_for_destination();
+        let redirected = task.redirected(key, &dead_letter);
+        let task = redirected.as_ref().unwrap_or(task);
         let claim = match failed {
             None => self.claim_at_once(task, ctx).await,
             // Without this answer, a claim could archive an event that was delivered under its former key.

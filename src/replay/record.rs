@@ -51,18 +51,15 @@ impl<P: Ports> Replay<P> {
             Ok(old) => old,
             Err(error) => return Ok(self.ledger_failed(task.message, &error)),
         };
-        let without_report;
-        let old = match old {
+        let key = match old {
             None => None,
             Some((_, OldTarget::Has)) => return Ok(Self::old_target_has(task)),
             Some((_, OldTarget::Held { until })) => return Ok(self.held(until)),
-            Some((key, OldTarget::Unfinished)) => Some(task.with_key(key)),
-            Some((_, OldTarget::Failed)) => {
-                without_report = task.dead_letter.without_report();
-                Some(task.with_dead_letter(&without_report))
-            }
+            Some((key, OldTarget::Unfinished)) => Some(key),
         };
-        let task = old.as_ref().unwrap_or(task);
+        let dead_letter = task.dead_letter_for_destination();
+        let redirected = task.redirected(key, &dead_letter);
+        let task = redirected.as_ref().unwrap_or(task);
         let claiming = self.claim_event(task, ctx);
         let (lease, handling) = match self.step(ctx, unclaimed, claiming).await? {
             Ok(claimed) => claimed,

@@ -23,7 +23,8 @@ pub(super) struct DuplicateGroup<'b> {
 
 impl DuplicateGroup<'_> {
     /// Returns true if another message of the same event would end like this group's primary. Returns false if an
-    /// operator sent only one of the two, only one was malformed, or they report different deliveries.
+    /// operator sent only one of the two, only one was malformed, they report different deliveries, or they were redirected
+    /// from different targets.
     fn ends_like(&self, other: &RecordTask<'_>) -> bool {
         let Some(primary) = self.job.task() else {
             return false;
@@ -32,8 +33,11 @@ impl DuplicateGroup<'_> {
             let malformed = task.dead_letter.failure.category().is_malformed();
             (task.message.replay_plan().is_some(), malformed)
         };
-        // Failure records of two deliveries are not copies of each other.
-        like(primary) == like(other) && primary.report() == other.report()
+        // Failure records of two deliveries are not copies of each other. Of two messages with different old targets, the
+        // old target of one may have the event.
+        like(primary) == like(other)
+            && primary.report() == other.report()
+            && primary.redirected_from == other.redirected_from
     }
 }
 
@@ -105,6 +109,7 @@ pub(super) fn schedule<'b>(
                 let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();
                 let destination = target.destination(target_arn, &own);
                 let from = target.redirected_from(target_arn);
+                let from = from.or_else(|| message.redirected_from().map(Destination::of_arn));
                 match key_of(message, dead_letter, &destination, from.as_ref(), indexed) {
                     Ok(key) => Job::Replay(Box::new(RecordTask::new(
                         message,

@@ -1,5 +1,6 @@
 //! A record that holds a dead letter.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::dead_letter::{CallParameters, DeadLetter, EventId};
@@ -33,9 +34,27 @@ impl<'b> RecordTask<'b> {
         Self { message, dead_letter, destination, redirected_from, target, key }
     }
 
-    /// Returns the same record with another reading of its message.
-    pub(super) fn with_dead_letter(&self, dead_letter: &'b DeadLetter<'b>) -> Self {
-        Self { dead_letter, ..self.with_key(self.key.clone()) }
+    /// Returns the dead letter as it concerns the destination. The report of an old target says nothing about the new one.
+    pub(super) fn dead_letter_for_destination(&self) -> Cow<'b, DeadLetter<'b>> {
+        match self.redirected_from {
+            Some(_) => Cow::Owned(self.dead_letter.without_report()),
+            None => Cow::Borrowed(self.dead_letter),
+        }
+    }
+
+    /// Returns the same record with the dead letter for its destination, and under another key if its old target accepted
+    /// the event; `None` if the event is not redirected.
+    pub(super) fn redirected<'r>(
+        &self,
+        key: Option<EventKey>,
+        dead_letter: &'r DeadLetter<'b>,
+    ) -> Option<RecordTask<'r>>
+    where
+        'b: 'r,
+    {
+        self.redirected_from.as_ref()?;
+        let key = key.unwrap_or_else(|| self.key.clone());
+        Some(RecordTask { dead_letter, ..self.with_key(key) })
     }
 
     /// Returns the same record with another key of its event.
@@ -100,7 +119,9 @@ impl<'b> RecordTask<'b> {
     /// Returns the rule's target, if the event goes to it.
     pub(super) fn rule_target(&self) -> Option<RuleTarget<'_>> {
         let failure = &self.dead_letter.failure;
-        let (rule_arn, target_arn) = (failure.rule_arn.as_deref()?, failure.target_arn.as_deref()?);
+        let named = failure.target_arn.as_deref()?;
+        let target_arn = self.redirected_from.as_ref().map_or(named, Destination::key_part);
+        let rule_arn = failure.rule_arn.as_deref()?;
         self.goes_to_its_target().then_some(RuleTarget { rule_arn, target_arn })
     }
 

@@ -12,7 +12,7 @@ use genesys_replay::clock::Clock;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
-use genesys_replay::target::{Delivery, DeliveryError, RuleTarget, Target};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryProgress, RuleTarget, Target};
 use genesys_replay_lambda::app;
 use genesys_replay_lambda::app::ReplayFunction;
 use genesys_replay_settings::Settings;
@@ -115,6 +115,7 @@ impl Crm {
             event_type: None,
             interaction_id: None,
             rule_target: rule.map(|rule_arn| RuleTarget { rule_arn, target_arn: CRM }),
+            progress: &DeliveryProgress::default(),
         };
         self.function.target.deliver(&delivery).await.map(|_| ())
     }
@@ -210,6 +211,21 @@ async fn api_destination_errors_of_aws_decide_the_code() -> TestResult {
             FailureCode::TargetCredentials,
             Disposition::Operator,
             "ConnectionNames",
+        ),
+        // A secret that is deleted, or whose key is disabled, is not the event's fault.
+        (
+            "secretsmanager.GetSecretValue",
+            "InvalidRequestException",
+            FailureCode::TargetMisconfigured,
+            Disposition::Operator,
+            "Secrets Manager",
+        ),
+        (
+            "secretsmanager.GetSecretValue",
+            "DecryptionFailure",
+            FailureCode::TargetMisconfigured,
+            Disposition::Operator,
+            "Secrets Manager",
         ),
         (
             "secretsmanager.GetSecretValue",

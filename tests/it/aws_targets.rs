@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
-use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, RuleTarget, Target};
+use genesys_replay::target::{
+    Delivery, DeliveryError, DeliveryId, DeliveryProgress, RuleTarget, Target,
+};
 use genesys_replay_lambda::app;
 use genesys_replay_settings::Settings;
 use genesys_test_support::replay_harness::invoke;
@@ -237,7 +239,7 @@ pub(crate) async fn deliver_for_rule(
     endpoint: &str,
     target: &str,
     payload: &str,
-    rule: Option<&str>,
+    rule_target: impl Into<Option<RuleTarget<'_>>>,
 ) -> Result<Delivered, Box<dyn std::error::Error>> {
     let settings = |name: &str| match name {
         "REPLAY_TARGET" => Some(target.to_owned()),
@@ -261,7 +263,8 @@ pub(crate) async fn deliver_for_rule(
         event_source: None,
         event_type: None,
         interaction_id: None,
-        rule_target: rule.map(|rule_arn| RuleTarget { rule_arn, target_arn: target }),
+        rule_target: rule_target.into(),
+        progress: &DeliveryProgress::default(),
     };
     Ok(function.target.deliver(&delivery).await)
 }

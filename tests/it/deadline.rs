@@ -110,6 +110,16 @@ async fn deadline_releases_a_delivery_that_it_cut_off() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deadline_during_the_preparation_of_a_delivery_sends_nothing() -> TestResult {
+    let function = Function::new()?.target_preparation(ms(60_000));
+    let result = function.handle(ms(4_000)).await?;
+    assert!(matches!(result.outcome, Outcome::Deferred { .. }));
+    assert_eq!(result.code(), Some(FailureCode::OutOfTime));
+    assert!(!result.possible_duplicate, "the target cannot have acted");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn deadline_after_acceptance_holds_the_event_and_its_checkpoint() -> TestResult {
     // The final mark fails at the deadline. The event is delivered: only its settlement is open.
     let function = Function::new()?.genesys(&[("mark", ms(1_000))]).target(ms(1_500));

@@ -12,7 +12,7 @@ use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
-use genesys_replay::target::{Delivery, DeliveryError};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryProgress};
 use genesys_replay_genesys::http_pool;
 use genesys_replay_targets::http::resolver::GuardedResolver;
 use genesys_replay_targets::http::{HttpAuth, HttpSender, HttpTarget};
@@ -70,6 +70,7 @@ pub(crate) async fn post(
                 event_type: None,
                 interaction_id: None,
                 rule_target: None,
+                progress: &DeliveryProgress::default(),
             },
         )
         .await)

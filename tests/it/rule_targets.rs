@@ -1,6 +1,7 @@
 //! Targets with parameters of a rule, and targets that no local AWS has: mockito plays AWS.
 
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::target::RuleTarget;
 use genesys_test_support::TestResult;
 use mockito::{Matcher, Mock, Server, ServerGuard};
 use serde_json::{Value, json};
@@ -14,6 +15,11 @@ const METHOD: &str = "arn:aws:execute-api:eu-central-1:271828182845:a1b2c3/live/
 const BUS: &str = "arn:aws:events:eu-central-1:271828182845:event-busv2/orders/5b6c";
 const EVENT: &str =
     r#"{"id":"e-1","source":"s","detail-type":"t","detail":{"tenant":"acme","n":7}}"#;
+
+/// Returns the target with this ARN in the rule.
+fn target_of_rule(target_arn: &str) -> RuleTarget<'_> {
+    RuleTarget { rule_arn: RULE, target_arn }
+}
 
 /// Mocks one call of AWS.
 async fn call(server: &mut ServerGuard, name: &str, status: usize, body: Value) -> Mock {
@@ -49,7 +55,7 @@ async fn kinesis_record_has_the_partition_key_of_the_rule() -> TestResult {
         let target = json!([{ "Id": "1", "Arn": STREAM, "KinesisParameters": { "PartitionKeyPath": path } }]);
         let listed = rule(&mut server, target).await;
         let put = put_record(&mut server, key).await;
-        deliver_for_rule(&server.url(), STREAM, payload, Some(RULE)).await??;
+        deliver_for_rule(&server.url(), STREAM, payload, target_of_rule(STREAM)).await??;
         listed.assert_async().await;
         put.assert_async().await;
     }
@@ -62,7 +68,7 @@ async fn kinesis_record_has_the_id_as_key_when_the_rule_cannot_be_read() -> Test
     let denied = json!({ "__type": "AccessDeniedException" });
     let denied = call(&mut server, "AWSEvents.ListTargetsByRule", 400, denied).await;
     let put = put_record(&mut server, "e-1").await;
-    deliver_for_rule(&server.url(), STREAM, EVENT, Some(RULE)).await??;
+    deliver_for_rule(&server.url(), STREAM, EVENT, target_of_rule(STREAM)).await??;
     denied.assert_async().await;
     put.assert_async().await;
     Ok(())
@@ -78,7 +84,7 @@ async fn fifo_queue_gets_the_group_of_the_rule() -> TestResult {
         let send = server.mock("POST", "/").match_header("x-amz-target", "AmazonSQS.SendMessage");
         let send = send.match_body(Matcher::PartialJson(json!({ "MessageGroupId": expected })));
         let send = send.with_body(r#"{"MessageId":"1"}"#).create_async().await;
-        deliver_for_rule(&server.url(), QUEUE, EVENT, Some(RULE)).await??;
+        deliver_for_rule(&server.url(), QUEUE, EVENT, target_of_rule(QUEUE)).await??;
         listed.assert_async().await;
         send.assert_async().await;
     }
@@ -110,7 +116,7 @@ async fn api_gateway_gets_a_signed_request_with_the_parameters_of_the_rule() -> 
         .match_body(EVENT)
         .create_async()
         .await;
-    deliver_for_rule(&server.url(), METHOD, EVENT, Some(RULE)).await??;
+    deliver_for_rule(&server.url(), METHOD, EVENT, target_of_rule(METHOD)).await??;
     put.assert_async().await;
     Ok(())
 }
@@ -130,14 +136,53 @@ async fn api_gateway_that_denies_the_call_is_an_operator_error() -> TestResult {
 }
 
 #[tokio::test]
-async fn parameters_are_unknown_when_targets_with_the_same_arn_differ() -> TestResult {
-    let mut server = Server::new_async().await;
+async fn rule_without_exactly_this_target_is_an_operator_error() -> TestResult {
     let with = |value: &str| json!({ "Id": value, "Arn": METHOD, "HttpParameters": { "PathParameterValues": [value] } });
-    rule(&mut server, json!([with("1"), with("2")])).await;
-    let delivered = deliver_for_rule(&server.url(), METHOD, EVENT, Some(RULE)).await?;
-    let error = delivered.err().ok_or("accepted")?;
-    assert_eq!(error.code, FailureCode::TargetParametersUnknown);
-    assert!(error.reason.contains("several targets"), "{error}");
+    for (targets, reason) in [
+        (json!([with("1"), with("2")]), "several targets"),
+        (json!([{ "Id": "1", "Arn": STREAM }]), "does not have this target any more"),
+    ] {
+        let mut server = Server::new_async().await;
+        rule(&mut server, targets).await;
+        let delivered =
+            deliver_for_rule(&server.url(), METHOD, EVENT, target_of_rule(METHOD)).await?;
+        let error = delivered.err().ok_or("accepted")?;
+        let seen = (error.code, error.disposition, error.certainty);
+        let misconfigured =
+            (FailureCode::TargetMisconfigured, Disposition::Operator, Certainty::NotSent);
+        assert_eq!(seen, misconfigured, "{error}");
+        assert!(error.reason.contains(reason), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rule_that_has_only_the_new_target_gives_its_parameters() -> TestResult {
+    let mut server = Server::new_async().await;
+    let old = "arn:aws:execute-api:eu-central-1:271828182845:old/live/PUT/events/*";
+    let parameters = json!({ "PathParameterValues": ["$.detail.tenant"] });
+    rule(&mut server, json!([{ "Id": "1", "Arn": METHOD, "HttpParameters": parameters }])).await;
+    let put = server.mock("PUT", "/_aws/execute-api/a1b2c3/live/events/acme").create_async().await;
+    deliver_for_rule(&server.url(), METHOD, EVENT, target_of_rule(old)).await??;
+    put.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn defaults_are_not_used_while_eventbridge_does_not_answer() -> TestResult {
+    for (target, status, kind, code) in [
+        (STREAM, 400, "ThrottlingException", FailureCode::TargetRateLimited),
+        (QUEUE, 500, "InternalException", FailureCode::TargetUnavailable),
+    ] {
+        let mut server = Server::new_async().await;
+        let failed = json!({ "__type": kind });
+        call(&mut server, "AWSEvents.ListTargetsByRule", status, failed).await;
+        let delivered =
+            deliver_for_rule(&server.url(), target, EVENT, target_of_rule(target)).await?;
+        let error = delivered.err().ok_or("accepted")?;
+        assert_eq!((error.code, error.certainty), (code, Certainty::NotSent), "{error}");
+        assert!(matches!(error.disposition, Disposition::Transient { .. }), "{error}");
+    }
     Ok(())
 }
 

@@ -23,6 +23,20 @@ async fn moved(ids: &[&str]) -> Result<(OperatorHarness, String), Box<dyn std::e
     Ok((desk, new))
 }
 
+/// Completes an event at the old target, as another worker.
+async fn complete_at_old_target(desk: &OperatorHarness, id: &str) -> TestResult {
+    let table = desk.world.settings().get("IDEMPOTENCY_TABLE_NAME").cloned();
+    let update = desk.world.aws.dynamodb().update_item().set_table_name(table);
+    update
+        .key("EventId", AttributeValue::S(format!("{id}|{OLD}")))
+        .update_expression("SET #s = :s")
+        .expression_attribute_names("#s", "Status")
+        .expression_attribute_values(":s", AttributeValue::S("COMPLETED".to_owned()))
+        .send()
+        .await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn plan_redirects_events_and_leaves_out_those_of_the_old_target() -> TestResult {
     let (desk, new) = moved(&["e-1", "e-2"]).await?;
@@ -34,16 +48,7 @@ async fn plan_redirects_events_and_leaves_out_those_of_the_old_target() -> TestR
         assert_eq!(item["target"], new.as_str());
         assert_eq!(item["redirected_from"], OLD);
     }
-    // The old target has one of them by now.
-    let table = desk.world.settings().get("IDEMPOTENCY_TABLE_NAME").cloned();
-    let update = desk.world.aws.dynamodb().update_item().set_table_name(table);
-    update
-        .key("EventId", AttributeValue::S(format!("e-2|{OLD}")))
-        .update_expression("SET #s = :s")
-        .expression_attribute_names("#s", "Status")
-        .expression_attribute_values(":s", AttributeValue::S("COMPLETED".to_owned()))
-        .send()
-        .await?;
+    complete_at_old_target(&desk, "e-2").await?;
     let made = plan(&desk, &["--redirect", &redirect]).await?;
     let content = &made["content"];
     assert_eq!(content["items"].as_array().map(Vec::len), Some(1), "{made}");
@@ -60,6 +65,30 @@ async fn plan_redirects_events_and_leaves_out_those_of_the_old_target() -> TestR
     assert_eq!(ids, [true]);
     let status = desk.world.aws.attribute(&format!("e-1|{new}"), "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_refuses_a_redirect_when_the_old_target_has_an_event_by_now() -> TestResult {
+    let (desk, new) = moved(&["e-1", "e-2"]).await?;
+    plan(&desk, &["--redirect", &format!("{OLD}={new}")]).await?;
+    complete_at_old_target(&desk, "e-2").await?;
+    let refused = desk.run(&APPLY).await?;
+    let expected = format!("e-2|{OLD}: closed at the old target, COMPLETED after 1 attempts");
+    assert!(refused.stderr.contains("1 of 2 dead letters"), "{refused:?}");
+    assert!(refused.stderr.contains(&expected), "{refused:?}");
+    refused.with(3)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn plan_from_the_ledger_redirects_events_of_the_old_target() -> TestResult {
+    let (desk, new) = moved(&["e-1", "e-2"]).await?;
+    let redirect = format!("{OLD}={new}");
+    let made = plan(&desk, &["--from", "ledger", "--redirect", &redirect]).await?;
+    let items = made["content"]["items"].as_array().ok_or("no items")?;
+    assert_eq!(items.len(), 2, "{made}");
+    assert!(items.iter().all(|item| item["redirected_from"] == OLD), "{made}");
     Ok(())
 }
 

@@ -129,7 +129,12 @@ pub fn build_with_clock(
         http: HttpTarget::new(sender.clone(), auth),
         aws: AwsTargets::new(clients(single_attempt), Arc::clone(&clock)),
         rules: EventRules::new(Arc::clone(&clock)),
-        api_destinations: ApiDestinations::new(sender.clone(), max_wait, Arc::clone(&clock)),
+        api_destinations: ApiDestinations::new(
+            sender.clone(),
+            max_wait,
+            aws.endpoint_url().is_some(),
+            Arc::clone(&clock),
+        ),
         api_gateways: ApiGateways::new(sender, signer, aws.endpoint_url()),
     };
     let dynamodb = aws_sdk_dynamodb::Client::new(&with_limits(aws, LEDGER));

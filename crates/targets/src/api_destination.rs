@@ -19,7 +19,7 @@ use lru::LruCache;
 use crate::aws::AwsTargets;
 use crate::http::HttpSender;
 use crate::parameters::EventValues;
-use crate::refreshed::{DESCRIPTION_TTL, Loaded, Refreshed};
+use crate::refreshed::{DESCRIPTION_TTL, LoadError, Loaded, Refreshed};
 use crate::rule::TargetParameters;
 use connection::ConnectionAuth;
 use description::ApiDestination;
@@ -34,6 +34,8 @@ pub struct ApiDestinations {
     sender: HttpSender,
     /// The longest delay inside a delivery that keeps to the rate limit.
     max_wait: Duration,
+    /// True if the services of AWS are those of a local AWS, whose OAuth server may be on this machine.
+    is_local_aws: bool,
     known: Mutex<LruCache<String, Arc<Known>>>,
     clock: Arc<dyn Clock>,
 }
@@ -46,10 +48,22 @@ struct Known {
 }
 
 impl ApiDestinations {
-    /// Creates an adapter. A delivery waits at most `max_wait` for the rate limit of its API destination.
+    /// Creates an adapter. A delivery waits at most `max_wait` for the rate limit of its API destination. With
+    /// `is_local_aws`, tokens may be requested over plain HTTP from a loopback address.
     #[must_use]
-    pub fn new(sender: HttpSender, max_wait: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { sender, max_wait, known: Mutex::new(LruCache::new(MAX_API_DESTINATIONS)), clock }
+    pub fn new(
+        sender: HttpSender,
+        max_wait: Duration,
+        is_local_aws: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            sender,
+            max_wait,
+            is_local_aws,
+            known: Mutex::new(LruCache::new(MAX_API_DESTINATIONS)),
+            clock,
+        }
     }
 
     /// Delivers one event.
@@ -71,6 +85,7 @@ impl ApiDestinations {
             Err(error) if error.code == FailureCode::TargetCredentials => error,
             answer => return answer,
         };
+        delivery.progress.preparing();
         // The refusal proves that the target did not act, so another request with other credentials does no harm.
         let newer = known.described.newer(&described, Box::pin(description::load(aws, arn))).await;
         if newer.is_none() && token.is_none() {
@@ -93,6 +108,12 @@ impl ApiDestinations {
     ) -> (Result<(), DeliveryError>, Option<Token>) {
         let ApiDestination { connection, .. } = described.value.as_ref();
         let token = match &connection.auth {
+            ConnectionAuth::OAuth(oauth)
+                if oauth.endpoint.scheme() != "https" && !self.is_local_aws =>
+            {
+                let reason = "the OAuth endpoint of the connection is not https://".to_owned();
+                return (Err(LoadError::misconfigured(reason).into()), None);
+            }
             ConnectionAuth::OAuth(oauth) => {
                 let client = Client { oauth, connection: &described.digest };
                 match known.tokens.get(&self.sender, client, refused).await {

@@ -41,11 +41,13 @@ impl HttpTarget {
             headers: event_headers(delivery),
             body: delivery.payload.to_owned(),
         };
+        delivery.progress.preparing();
         let secret = self.auth.secret().await?;
         let authenticated = self.auth.authenticate(request.clone(), delivery, &secret).await?;
         let answer = self.sender.deliver(authenticated, delivery).await;
         match answer {
             Err(error) if error.code == FailureCode::TargetCredentials => {
+                delivery.progress.preparing();
                 let Some(newer) = self.auth.newer_secret(&secret).await else {
                     return Err(error);
                 };

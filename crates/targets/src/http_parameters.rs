@@ -70,7 +70,11 @@ pub(crate) fn add_rule_parameters(
     event: &EventValues<'_>,
 ) -> Result<(), DeliveryError> {
     for (name, value) in &parameters.headers {
-        set_header(request, name, &event.of(value)?, false)?;
+        let header = event.of(value)?;
+        set_header(request, name, &header, false).map_err(|fault| {
+            // A value of the event is the event's own; a fixed one is the rule's.
+            if header == *value { fault } else { unknown(fault.reason) }
+        })?;
     }
     let mut query = BTreeMap::new();
     for (name, value) in &parameters.query {
@@ -81,13 +85,18 @@ pub(crate) fn add_rule_parameters(
 }
 
 /// Sets a header. Headers of the connection are left out, as in `EventBridge`.
+///
+/// # Errors
+/// The rule or the connection has a name or value that is not valid.
 pub(crate) fn set_header(
     request: &mut OutgoingRequest,
     name: &str,
     value: &str,
     is_secret: bool,
 ) -> Result<(), DeliveryError> {
-    let invalid = || unknown(format!("the parameter {name:?} is not valid in an HTTP header"));
+    let invalid = || {
+        LoadError::misconfigured(format!("the parameter {name:?} is not valid in an HTTP header"))
+    };
     let header = HeaderName::try_from(name).map_err(|_| invalid())?;
     let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
     value.set_sensitive(is_secret);

@@ -20,7 +20,7 @@ pub(super) async fn put(
     stream: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
-    let path = rules.known_parameters(aws, delivery).await.partition_key;
+    let path = rules.optional_parameters(aws, delivery).await?.partition_key;
     let from_event = path.and_then(|path| EventValues::new(delivery.payload).of(&path).ok());
     let key = from_event.filter(|key| !key.is_empty());
     let key = key.unwrap_or_else(|| delivery.key.event_id().to_owned());

@@ -1,6 +1,6 @@
 //! The message groups of FIFO queues and topics.
 
-use genesys_replay::target::Delivery;
+use genesys_replay::target::{Delivery, DeliveryError};
 
 use super::aws::AwsTargets;
 use super::parameters::EventValues;
@@ -16,13 +16,16 @@ pub(super) fn group(delivery: &Delivery<'_>) -> String {
 
 /// Returns the message group in a queue: the dead letter's own; without one, that of the rule's target; otherwise as
 /// [`group`].
+///
+/// # Errors
+/// `EventBridge` did not answer, so the group is not known.
 pub(super) async fn group_of_rule(
     aws: &AwsTargets,
     rules: &EventRules,
     delivery: &Delivery<'_>,
-) -> String {
+) -> Result<String, DeliveryError> {
     if delivery.group.is_none() {
-        let of_rule = rules.known_parameters(aws, delivery).await.group;
+        let of_rule = rules.optional_parameters(aws, delivery).await?.group;
         let value = of_rule.and_then(|text| EventValues::new(delivery.payload).of(&text).ok());
         // Of letters, digits and punctuation, as SQS requires.
         let is_valid = |group: &String| {
@@ -31,8 +34,8 @@ pub(super) async fn group_of_rule(
                 && group.bytes().all(|byte| byte.is_ascii_graphic())
         };
         if let Some(group) = value.filter(is_valid) {
-            return group;
+            return Ok(group);
         }
     }
-    group(delivery)
+    Ok(group(delivery))
 }

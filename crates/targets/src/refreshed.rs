@@ -30,8 +30,14 @@ impl LoadError {
 }
 
 impl From<DeliveryError> for LoadError {
+    /// A failed read is never the event's own answer, so it rejects no event.
     fn from(error: DeliveryError) -> Self {
-        Self { code: error.code, disposition: error.disposition, reason: error.reason }
+        match error.disposition {
+            Disposition::Permanent => Self::misconfigured(error.reason),
+            disposition @ (Disposition::Operator | Disposition::Transient { .. }) => {
+                Self { code: error.code, disposition, reason: error.reason }
+            }
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use aws_sdk_eventbridge::types::Target;
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::Arn;
 use genesys_replay::digest;
+use genesys_replay::failure::Disposition;
 use genesys_replay::target::{Delivery, DeliveryError, RuleTarget};
 use lru::LruCache;
 
 use crate::aws::{AwsTargets, delivery_error};
-use crate::parameters::unknown;
 use crate::refreshed::{DESCRIPTION_TTL, LoadError, Refreshed};
 
 /// The maximum number of rules whose targets are cached.
@@ -73,7 +73,7 @@ impl EventRules {
     }
 
     /// Returns the HTTP parameters of the delivery's target in its rule. They are empty without a rule, or if the rule does
-    /// not have the target any more.
+    /// not exist any more.
     ///
     /// # Errors
     /// The parameters cannot be read. The target may need them.
@@ -83,6 +83,7 @@ impl EventRules {
         target: &Arn,
         delivery: &Delivery<'_>,
     ) -> Result<TargetParameters, DeliveryError> {
+        delivery.progress.preparing();
         // Rule and target are in one account. The rule is found by its name, so one of another account is not used.
         let is_own = |rule: &str| {
             Arn::parse(rule).is_some_and(|rule| {
@@ -92,55 +93,77 @@ impl EventRules {
         let Some(rule_target) = delivery.rule_target.filter(|it| is_own(it.rule_arn)) else {
             return Ok(TargetParameters::default());
         };
-        let found = self.parameters(aws, rule_target).await?;
-        Ok(found.unwrap_or_else(|| {
-            tracing::warn!(
-                rule = rule_target.rule_arn,
-                "rule without this target, event delivered without the parameters of a rule"
-            );
-            TargetParameters::default()
-        }))
+        self.parameters(aws, rule_target, delivery).await
     }
 
-    /// Returns the parameters of the delivery's target in its rule, if they can be read.
-    pub(crate) async fn known_parameters(
+    /// Returns the parameters of the delivery's target in its rule. They are empty if the function may not read the rule, or
+    /// if the rule does not have the target: the target has a default for them.
+    ///
+    /// # Errors
+    /// `EventBridge` did not answer. Another attempt would have other parameters.
+    pub(crate) async fn optional_parameters(
         &self,
         aws: &AwsTargets,
         delivery: &Delivery<'_>,
-    ) -> TargetParameters {
+    ) -> Result<TargetParameters, DeliveryError> {
         let Some(rule_target) = delivery.rule_target else {
-            return TargetParameters::default();
+            return Ok(TargetParameters::default());
         };
-        let found = self.parameters(aws, rule_target).await;
-        found.ok().flatten().unwrap_or_default()
+        delivery.progress.preparing();
+        let found = self.parameters(aws, rule_target, delivery).await;
+        delivery.progress.sending();
+        match found {
+            Err(error) if error.disposition == Disposition::Operator => {
+                let (rule, error) = (rule_target.rule_arn, error.reason);
+                tracing::warn!(rule, error, "rule not readable, default parameters used");
+                Ok(TargetParameters::default())
+            }
+            found => found,
+        }
     }
 
-    /// Returns the parameters of a rule's target; `None` if the rule does not exist any more, or has another target by now.
+    /// Returns the parameters of a rule's target. They are empty if the rule does not exist any more. The target has the ARN
+    /// in the dead letter or, after a redirect, that of the destination.
     ///
     /// # Errors
-    /// `EventBridge` did not answer or denied the call, or the rule has several targets with this ARN.
+    /// `EventBridge` did not answer or denied the call, or the rule does not have one target with this ARN.
     async fn parameters(
         &self,
         aws: &AwsTargets,
         target: RuleTarget<'_>,
-    ) -> Result<Option<TargetParameters>, DeliveryError> {
-        let Some(rule) = Arn::parse(target.rule_arn) else {
-            return Ok(None);
+        delivery: &Delivery<'_>,
+    ) -> Result<TargetParameters, DeliveryError> {
+        let rule = Arn::parse(target.rule_arn);
+        let Some((rule, (bus, name))) =
+            rule.as_ref().and_then(|rule| Some((rule, bus_and_name(rule)?)))
+        else {
+            return Ok(TargetParameters::default());
         };
-        let Some((bus, name)) = bus_and_name(&rule) else {
-            return Ok(None);
-        };
-        let load = Box::pin(list(aws, &rule, bus, name));
-        let targets = self.of(&rule).get(load).await?.value;
-        let mut matching =
-            targets.iter().filter(|(arn, _)| arn == target.target_arn).map(|(_, it)| it);
-        let first = matching.next();
-        if matching.any(|other| Some(other) != first) {
-            return Err(unknown(format!(
-                "the rule {name} has several targets with this ARN and different parameters"
-            )));
+        let load = Box::pin(list(aws, rule, bus, name));
+        let targets = self.of(rule).get(load).await?.value;
+        if targets.is_empty() {
+            tracing::warn!(
+                rule = target.rule_arn,
+                "rule without targets, event delivered without the parameters of a rule"
+            );
+            return Ok(TargetParameters::default());
         }
-        Ok(first.cloned())
+        let with_arn = |arn: &str| {
+            let matching = targets.iter().filter(|(other, _)| other == arn);
+            matching.map(|(_, parameters)| parameters).collect::<Vec<_>>()
+        };
+        let mut matching = with_arn(target.target_arn);
+        if matching.is_empty() {
+            matching = with_arn(delivery.destination.key_part());
+        }
+        let fault = match matching.split_first() {
+            Some((first, others)) if others.iter().all(|other| other == first) => {
+                return Ok((*first).clone());
+            }
+            Some(_) => "has several targets with this ARN and different parameters",
+            None => "does not have this target any more, so its parameters are not known",
+        };
+        Err(LoadError::misconfigured(format!("the rule {name} {fault}")).into())
     }
 
     fn of(&self, rule: &Arn) -> Arc<Refreshed<Targets>> {

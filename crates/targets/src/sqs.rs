@@ -21,7 +21,7 @@ pub(super) async fn send(
     let message = clients.sqs.send_message().queue_url(url(queue));
     let mut message = message.message_body(delivery.payload);
     if queue.is_fifo() {
-        let group = group_of_rule(aws, rules, delivery).await;
+        let group = group_of_rule(aws, rules, delivery).await?;
         message = message.message_group_id(group).message_deduplication_id(delivery.name);
     }
     for (name, typed) in delivery.attributes {

@@ -29,11 +29,12 @@ pub struct Accepted {
 pub struct MemoryTarget {
     accepted: Arc<Mutex<Vec<Accepted>>>,
     faults: Arc<dyn Faults<DeliveryError>>,
+    has_preparation: bool,
 }
 
 impl Default for MemoryTarget {
     fn default() -> Self {
-        Self { accepted: Arc::default(), faults: Arc::new(NoFaults) }
+        Self { accepted: Arc::default(), faults: Arc::new(NoFaults), has_preparation: false }
     }
 }
 
@@ -42,6 +43,12 @@ impl MemoryTarget {
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<DeliveryError>>) -> Self {
         Self { faults, ..self.clone() }
+    }
+
+    /// Returns the same target with a preparation before each delivery: the call `prepare`.
+    #[must_use]
+    pub fn with_preparation(&self) -> Self {
+        Self { has_preparation: true, ..self.clone() }
     }
 
     /// Returns the accepted deliveries in order, with duplicates.
@@ -77,6 +84,11 @@ impl Target for MemoryTarget {
             | Destination::ApiDestination(_)
             | Destination::ApiGateway(_)
             | Destination::CustomBus(_) => {}
+        }
+        if self.has_preparation {
+            delivery.progress.preparing();
+            pass(&*self.faults, "prepare", || Ok(())).await?;
+            delivery.progress.sending();
         }
         pass(&*self.faults, "deliver", || {
             let mut accepted = lock(&self.accepted);

@@ -162,3 +162,28 @@ async fn oauth_endpoint_must_be_https_and_at_an_allowed_address() -> TestResult 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn oauth_client_is_sent_over_plain_http_only_beside_a_local_aws() -> TestResult {
+    use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
+    let mut crm = Crm::start().await?;
+    // The function has the endpoints of AWS itself, and only the targets' clients call the mock.
+    let aws = aws_at(&crm.aws.url());
+    let mut real = aws.to_builder();
+    real.set_endpoint_url(None);
+    let settings = Settings::from_lookup(|name| (name == "RETRY_STATE").then(|| "off".to_owned()))?;
+    let clock: Arc<dyn Clock> = Arc::<ForwardClock>::clone(&crm.clock);
+    crm.function = app::build_with_clock(settings, &real.build(), Arc::clone(&clock))?;
+    let clients = Box::new(move |_: &str| RegionalClients::new(&aws));
+    crm.function.target.aws = AwsTargets::new(clients, clock);
+    crm.described("/events", 1).await;
+    let secret = client(&crm);
+    crm.connection("OAUTH_CLIENT_CREDENTIALS", secret, 1).await;
+    let granted = crm.endpoint.mock("POST", "/token").expect(0).create_async().await;
+    let error = crm.fault().await?;
+    assert_eq!(error.code, FailureCode::TargetMisconfigured);
+    assert_eq!((error.disposition, error.certainty), (Disposition::Operator, Certainty::NotSent));
+    assert!(error.reason.contains("not https://"), "{error}");
+    granted.assert_async().await;
+    Ok(())
+}

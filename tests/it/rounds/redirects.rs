@@ -6,6 +6,9 @@ use genesys_test_support::replay_harness::invoke;
 
 use super::*;
 
+/// Another function that is redirected to the same queue.
+const OTHER: &str = "arn:aws:lambda:eu-central-1:271828182845:function:other";
+
 /// A new target: a queue of the local AWS. The old one is [`FUNCTION`].
 struct Moved {
     rounds: Rounds,
@@ -18,7 +21,8 @@ impl Moved {
     async fn start() -> Result<Self, Box<dyn Error>> {
         let mut rounds = Rounds::start().await?;
         let queue = rounds.harness.aws.create_queue(false).await?;
-        rounds.harness.set("TARGET_REDIRECTS", &format!("{FUNCTION}={queue}"));
+        let redirects = format!("{FUNCTION}={queue},{OTHER}={queue}");
+        rounds.harness.set("TARGET_REDIRECTS", &redirects);
         // The queue is at the local AWS.
         let redirecting = rounds.harness.function()?;
         Ok(Self { rounds, queue, redirecting })
@@ -147,5 +151,60 @@ async fn redirected_event_waits_while_another_worker_holds_it() -> TestResult {
     assert!(!moved.handle(dead_letter("m-1")).await?);
     assert_eq!(moved.at_new().await?, 0);
     moved.has_statuses([Some("IN_PROGRESS"), None]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn event_of_two_old_targets_is_delivered_for_the_one_without_it() -> TestResult {
+    let moved = Moved::start().await?;
+    assert!(moved.rounds.handle(&dead_letter("m-1")).await?);
+    let other = Record::dead_letter("m-3", "e-1", "c-1").with("TARGET_ARN", OTHER);
+    let records = [dead_letter("m-2"), other];
+    assert!(invoke(&moved.redirecting, event(&records)).await??.is_empty());
+    assert_eq!(moved.at_new().await?, 1);
+    moved.has_statuses([COMPLETED, COMPLETED]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn redirected_failure_records_are_duplicates_at_the_new_target() -> TestResult {
+    let moved = Moved::start().await?;
+    for (message, request) in [("m-1", "r-1"), ("m-2", "r-2")] {
+        assert!(moved.handle(on_failure(message, request, now())).await?);
+    }
+    assert_eq!(moved.at_new().await?, 1);
+    moved.has_statuses([None, COMPLETED]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn redirected_failure_record_of_another_delivery_completes_the_old_item() -> TestResult {
+    let moved = Moved::start().await?;
+    let genesys = &moved.rounds.harness.genesys;
+    genesys.fault(Fault::on("PATCH", "/api/v2/").body_contains("replay_successful").status(503));
+    assert!(!moved.rounds.handle(&dead_letter("m-1")).await?);
+    genesys.clear_faults();
+    assert!(moved.handle(on_failure("m-2", "r-0", now())).await?);
+    assert_eq!(moved.at_new().await?, 0);
+    moved.has_statuses([COMPLETED, None]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn event_that_a_plan_redirects_is_a_duplicate_when_the_old_target_has_it() -> TestResult {
+    let mut moved = Moved::start().await?;
+    assert!(moved.rounds.handle(&dead_letter("m-1")).await?);
+    // The setting of the function does not name the new target.
+    moved.rounds.harness.set("TARGET_REDIRECTS", "");
+    let function = moved.rounds.harness.function()?;
+    // As `apply` sends them.
+    for from in [FUNCTION, OTHER] {
+        assert_eq!(moved.at_new().await?, 0);
+        let planned = Record::dead_letter("m-2", "e-1", "c-1").with("ReplayPlan", "p-1");
+        let planned = planned.with("TARGET_ARN", &moved.queue).with("ReplayRedirectedFrom", from);
+        assert!(invoke(&function, event(&[planned])).await??.is_empty());
+    }
+    assert_eq!(moved.at_new().await?, 1);
+    moved.has_statuses([COMPLETED, COMPLETED]).await?;
     Ok(())
 }

@@ -82,6 +82,12 @@ impl InMemoryFunction {
         self.target_with(Arc::new(Latency(vec![("deliver", latency)])))
     }
 
+    /// Sets the latency of the preparation before each delivery.
+    pub fn target_preparation(mut self, latency: Duration) -> Self {
+        self.0.target = self.0.target.with_preparation();
+        self.target_with(Arc::new(Latency(vec![("prepare", latency)])))
+    }
+
     pub fn target_with(mut self, faults: Arc<dyn Faults<DeliveryError>>) -> Self {
         self.0.target = self.0.target.with_faults(faults);
         self

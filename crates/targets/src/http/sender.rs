@@ -31,7 +31,9 @@ pub struct HttpSender {
 }
 
 /// A request that is sent once.
-#[derive(Clone, Debug)]
+///
+/// Without `Debug`, because URL, headers and body may contain secrets.
+#[derive(Clone)]
 pub(crate) struct OutgoingRequest {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -71,6 +73,7 @@ impl HttpSender {
         request: OutgoingRequest,
         delivery: &Delivery<'_>,
     ) -> Result<(), DeliveryError> {
+        delivery.progress.sending();
         let answer = self.exchange(request, 0).await?;
         if answer.status.is_success() {
             return Ok(());

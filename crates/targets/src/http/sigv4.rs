@@ -12,6 +12,7 @@ use genesys_replay::target::DeliveryError;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::sender::OutgoingRequest;
+use crate::refreshed::LoadError;
 
 /// Signs requests with the credentials of AWS.
 #[derive(Clone)]
@@ -86,8 +87,6 @@ fn without_credentials() -> DeliveryError {
 }
 
 fn not_signed(reason: &str) -> DeliveryError {
-    DeliveryError::never(
-        FailureCode::TargetRefused,
-        format!("the request to the target cannot be signed: {reason}"),
-    )
+    let reason = format!("the request to the target cannot be signed: {reason}");
+    LoadError::misconfigured(reason).into()
 }

@@ -8,7 +8,7 @@ use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{MessageId, TypedAttribute};
-use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryProgress, Target};
 
 use super::{CallFault, Result, holds, same, suite};
 
@@ -91,6 +91,7 @@ struct Event<'w, W> {
     destination: Destination,
     key: EventKey,
     name: String,
+    progress: DeliveryProgress,
 }
 
 impl<'w, W: TargetSuite> Event<'w, W> {
@@ -103,6 +104,7 @@ impl<'w, W: TargetSuite> Event<'w, W> {
                 .delivery_name(1, None, None),
             key: EventKey::new(Some(&event_id), &message_id, &destination),
             destination,
+            progress: DeliveryProgress::default(),
         })
     }
 
@@ -120,6 +122,7 @@ impl<'w, W: TargetSuite> Event<'w, W> {
             event_type: None,
             interaction_id: None,
             rule_target: None,
+            progress: &self.progress,
         }
     }
 

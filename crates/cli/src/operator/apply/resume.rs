@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use genesys_replay::aws::AwsError;
+use genesys_replay::destination::Destination;
+use genesys_replay::ledger::{EventKey, Status};
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
 use super::{Apply, ApplyError, DeadLetterSource, History, ItemState, Run, Sender};
-use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
 use crate::operator::Progress;
 use crate::operator::plan::{LedgerSnapshot, Plan, PlanItem, PlanSource};
 
@@ -14,8 +16,16 @@ use crate::operator::plan::{LedgerSnapshot, Plan, PlanItem, PlanSource};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     pub shown: String,
-    pub planned: Option<LedgerSnapshot>,
-    pub now: Option<LedgerSnapshot>,
+    pub change: LedgerChange,
+}
+
+/// The difference between a plan and the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerChange {
+    /// The event's item has changed.
+    Item { planned: Option<LedgerSnapshot>, now: Option<LedgerSnapshot> },
+    /// The plan redirects the event, and its old target has it by now, or an operator discarded it.
+    ClosedAtOldTarget(LedgerSnapshot),
 }
 
 /// Returns the events of a plan that have changed since it was made, without those that an earlier run has begun.
@@ -33,18 +43,42 @@ pub async fn drift(
         let untouched: Vec<&PlanItem> = chunk.iter().filter(is_untouched).collect();
         let keys: Vec<&str> = untouched.iter().map(|item| item.key.as_str()).collect();
         let records = ledger.find_by_key(&keys).await?;
-        drifted.extend(untouched.into_iter().filter_map(|item| {
+        drifted.extend(untouched.iter().filter_map(|item| {
             let now = records.get(&item.key).map(LedgerSnapshot::of);
             (now != item.ledger).then(|| Drift {
                 shown: item.shown(),
-                planned: item.ledger.clone(),
-                now,
+                change: LedgerChange::Item { planned: item.ledger.clone(), now },
             })
         }));
+        drifted.extend(delivered_to_old_targets(&untouched, ledger).await?);
         progress.advance(chunk.len() as u64);
     }
     progress.end();
     Ok(drifted)
+}
+
+/// Returns the redirected events that their old targets have by now.
+async fn delivered_to_old_targets(
+    items: &[&PlanItem],
+    ledger: &impl LedgerReader,
+) -> Result<Vec<Drift>, AwsError> {
+    let keys: Vec<String> = items
+        .iter()
+        .filter_map(|item| {
+            let from = Destination::of_arn(item.redirected_from.as_ref()?);
+            Some(EventKey::stored(&item.key).at(&from).to_string())
+        })
+        .collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let records = if keys.is_empty() { Vec::new() } else { ledger.find(&keys).await? };
+    let has_it = |record: &Record| {
+        record.delivered || matches!(record.status, Some(Status::Completed | Status::Discarded))
+    };
+    let drifts = records.into_iter().filter(has_it).map(|record| Drift {
+        shown: record.event_at_target(),
+        change: LedgerChange::ClosedAtOldTarget(LedgerSnapshot::of(&record)),
+    });
+    Ok(drifts.collect())
 }
 
 impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::digest;
-use genesys_replay::message::{Message, MessageId, TARGET_ARN};
+use genesys_replay::message::{Message, MessageId, TARGET_ARN, resent};
 use tokio::time::Instant;
 
 use crate::archive::{ArchiveReader, MAX_OBJECT_BYTES};
@@ -212,8 +212,10 @@ fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
     if digest::hexadecimal(&message.body) != item.body_sha256 {
         return Err(FetchError::Changed);
     }
-    if item.redirected_from.is_some() {
+    if let Some(from) = &item.redirected_from {
         message.attributes.insert(TARGET_ARN.to_owned(), item.target_key().to_owned());
+        // So that the function looks once more whether the old target has the event by now.
+        message.attributes.insert(resent::REDIRECTED_FROM.to_owned(), from.clone());
     }
     // Before the edit, because an edit must not change the event's id.
     keep_former_id(&mut message, item.event_id());

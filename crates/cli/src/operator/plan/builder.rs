@@ -192,9 +192,12 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         let is_selected = match &self.wanted {
             // The ledger has already decided on everything except the event type.
             Some(wanted) => {
-                let mut keys = former.iter().map(|it| it.key.as_str()).chain([&*item.key]);
-                keys.any(|key| wanted.contains_key(key))
-                    && self.selection.matches_topic(&item.event_type)
+                let old = old.iter().flat_map(|(_, keys)| keys);
+                let former = former.iter().chain(old).map(|it| it.key.as_str());
+                let known: Vec<&str> =
+                    former.chain([&*item.key]).filter(|key| wanted.contains_key(*key)).collect();
+                self.seen.extend(known.iter().map(|key| (*key).to_owned()));
+                !known.is_empty() && self.selection.matches_topic(&item.event_type)
             }
             // A code that is not known yet is checked after the look-up.
             None => {
@@ -223,6 +226,8 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         }
         // A message in a queue does not show its target of that time. Only a fixed target may be another one.
         let may_have_changed = match target {
+            // The old target of a redirect is compared exactly.
+            Some(_) if old.is_some() => false,
             Some(target) => target != item.target,
             None => matches!(self.context.target, ReplayTarget::Fixed(_)),
         };
@@ -325,7 +330,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             now: self.now,
         };
         match self.context.rules.at_old_target(&facts, &record.state()) {
-            Ok(None | Some(OldTarget::Failed)) => None,
+            Ok(None) => None,
             Ok(Some(OldTarget::Has | OldTarget::Unfinished)) => {
                 Some("the old target has the event, or an operator discarded it")
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay_cli::app;
-use genesys_replay_cli::operator::apply::{Drift, History, drift};
+use genesys_replay_cli::operator::apply::{Drift, History, LedgerChange, drift};
 use genesys_replay_cli::operator::plan::{LedgerSnapshot, Plan, PlanItem};
 
 use super::super::plan::dead_letters;
@@ -96,10 +96,17 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
 }
 
 fn drift_line(drift: &Drift) -> String {
-    let standing = |it: &Option<LedgerSnapshot>| match it {
-        None => "not in the ledger".to_owned(),
-        Some(it) => format!("{} after {} attempts", it.status, it.attempts),
+    let standing = |it: &LedgerSnapshot| format!("{} after {} attempts", it.status, it.attempts);
+    let of_item = |it: &Option<LedgerSnapshot>| {
+        it.as_ref().map_or_else(|| "not in the ledger".to_owned(), standing)
     };
-    let (planned, now) = (standing(&drift.planned), standing(&drift.now));
-    format!("{}: {planned}, now {now}", drift.shown)
+    let change = match &drift.change {
+        LedgerChange::Item { planned, now } => {
+            format!("{}, now {}", of_item(planned), of_item(now))
+        }
+        LedgerChange::ClosedAtOldTarget(now) => {
+            format!("closed at the old target, {}", standing(now))
+        }
+    };
+    format!("{}: {change}", drift.shown)
 }
