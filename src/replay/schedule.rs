@@ -109,7 +109,10 @@ pub(super) fn schedule<'b>(
                 let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();
                 let destination = target.destination(target_arn, &own);
                 let from = target.redirected_from(target_arn);
-                let from = from.or_else(|| message.redirected_from().map(Destination::of_arn));
+                // A plan sets both attributes. With another setting of the function, its redirect does not apply.
+                let by_plan = message.redirected_from();
+                let by_plan = by_plan.filter(|_| target_arn == Some(destination.key_part()));
+                let from = from.or_else(|| by_plan.map(Destination::of_arn));
                 match key_of(message, dead_letter, &destination, from.as_ref(), indexed) {
                     Ok(key) => Job::Replay(Box::new(RecordTask::new(
                         message,

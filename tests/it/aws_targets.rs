@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
+use genesys_replay::failure::Certainty;
 use genesys_replay::target::{
     Delivery, DeliveryError, DeliveryId, DeliveryProgress, RuleTarget, Target,
 };
@@ -251,6 +252,7 @@ pub(crate) async fn deliver_for_rule(
     let function = app::build(Settings::from_lookup(settings)?, &aws.build())?;
     let destination = function.destination.destination(None, &[]);
     let key = genesys_replay::ledger::EventKey::stored(&format!("e-1|{target}"));
+    let progress = DeliveryProgress::default();
     let delivery = Delivery {
         destination: &destination,
         payload,
@@ -264,9 +266,12 @@ pub(crate) async fn deliver_for_rule(
         event_type: None,
         interaction_id: None,
         rule_target: rule_target.into(),
-        progress: &DeliveryProgress::default(),
+        progress: &progress,
     };
-    Ok(function.target.deliver(&delivery).await)
+    let delivered = function.target.deliver(&delivery).await;
+    // A delivery that is cut off after the call may have acted.
+    assert!(delivered.is_err() || progress.certainty_when_cut_off() == Certainty::Unknown);
+    Ok(delivered)
 }
 
 #[tokio::test]

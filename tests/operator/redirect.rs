@@ -82,6 +82,21 @@ async fn apply_refuses_a_redirect_when_the_old_target_has_an_event_by_now() -> T
 }
 
 #[tokio::test]
+async fn apply_ends_when_the_old_target_got_the_event_after_it_was_sent() -> TestResult {
+    let (desk, new) = moved(&["e-1"]).await?;
+    plan(&desk, &["--redirect", &format!("{OLD}={new}")]).await?;
+    let stuck = desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
+    assert_eq!(stuck.code, Some(5), "{stuck:?}");
+    complete_at_old_target(&desk, "e-1").await?;
+    let resume = [&APPLY[..], &["--resume"]].concat();
+    let resumed = desk.run_beside_function(&resume).await?;
+    assert!(resumed.stdout.contains("delivered before"), "{resumed:?}");
+    resumed.with(0)?;
+    assert!(desk.world.aws.receive(&new, 0).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn plan_from_the_ledger_redirects_events_of_the_old_target() -> TestResult {
     let (desk, new) = moved(&["e-1", "e-2"]).await?;
     let redirect = format!("{OLD}={new}");
@@ -113,6 +128,12 @@ async fn plan_leaves_out_events_of_a_former_target() -> TestResult {
     assert_eq!(left_out["count"], 2);
     let made = plan(&desk, &["--deliver-again-to-new-target"]).await?;
     assert_eq!(made["content"]["items"].as_array().map(Vec::len), Some(3), "{made}");
+    // A redirect from the target of the dead letters does not hide the delivery to the former fixed target.
+    desk.world.set("REPLAY_TARGET", "original");
+    desk.world.set("ALLOWED_TARGETS", &new);
+    let made = plan(&desk, &["--redirect", &format!("{OLD}={new}")]).await?;
+    assert_eq!(made["content"]["items"][0]["key"], format!("e-3|{new}"), "{made}");
+    assert_eq!(made["content"]["items"].as_array().map(Vec::len), Some(1), "{made}");
     Ok(())
 }
 

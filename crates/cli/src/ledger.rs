@@ -130,6 +130,13 @@ pub trait LedgerReader: Send + Sync {
     }
 }
 
+impl Record {
+    /// Returns true if the item's target has the event, or an operator discarded the event.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.delivered || matches!(self.status, Some(Status::Completed | Status::Discarded))
+    }
+}
+
 /// Streams all items of the ledger, unordered. Reads so many segments concurrently, at least one. The stream ends after
 /// an error.
 pub(crate) fn scan_all(

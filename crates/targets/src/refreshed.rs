@@ -30,7 +30,7 @@ impl LoadError {
 }
 
 impl From<DeliveryError> for LoadError {
-    /// A failed read is never the event's own answer, so it rejects no event.
+    /// A failed read is not the event's own answer, so it does not reject the event at once.
     fn from(error: DeliveryError) -> Self {
         match error.disposition {
             Disposition::Permanent => Self::misconfigured(error.reason),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use genesys_replay::destination::Destination;
 use genesys_replay::digest;
-use genesys_replay::ledger::Status;
+use genesys_replay::ledger::{EventKey, Status};
 use genesys_replay_version::PROGRAM;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -270,6 +270,12 @@ impl PlanItem {
             }
             Ok(_) | Err(_) => self.target == key,
         }
+    }
+
+    /// Returns the event's key at the old target, if this plan redirects the event.
+    pub fn old_key(&self) -> Option<String> {
+        let from = Destination::of_arn(self.redirected_from.as_ref()?);
+        Some(EventKey::stored(&self.key).at(&from).to_string())
     }
 
     /// Returns the target in the key: the key without the event's id.

@@ -67,11 +67,22 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
 
     async fn poll(&self, run: &Run) -> Result<BTreeMap<usize, LedgerPoll>, ApplyError> {
         let open = run.open.iter().map(|(index, id)| (*index, self.item(*index), id));
-        let keys: Vec<&str> = open.clone().map(|(_, item, _)| item.key.as_str()).collect();
+        let keys = open.clone().flat_map(|(_, item, _)| [Some(item.key.clone()), item.old_key()]);
+        let keys: Vec<String> = keys.flatten().collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let records = self.ledger.find_by_key(&keys).await?;
         let polls = open.map(|(index, item, message_id)| {
             let record = records.get(&item.key);
-            (index, state_of(record, message_id, item.ledger.as_ref()))
+            let poll = state_of(record, message_id, item.ledger.as_ref());
+            let at_old_target = item.old_key().and_then(|key| records.get(&key));
+            // The old target got the event after the plan was made, so the function does not deliver it to the new one.
+            let poll = match (poll, at_old_target) {
+                (LedgerPoll::Waiting, Some(old)) if old.is_closed() => {
+                    LedgerPoll::Settled(ReplayOutcome::DeliveredBefore)
+                }
+                (poll, _) => poll,
+            };
+            (index, poll)
         });
         Ok(polls.collect())
     }

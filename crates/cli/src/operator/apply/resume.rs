@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 
 use genesys_replay::aws::AwsError;
-use genesys_replay::destination::Destination;
-use genesys_replay::ledger::{EventKey, Status};
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
 use super::{Apply, ApplyError, DeadLetterSource, History, ItemState, Run, Sender};
@@ -62,19 +60,10 @@ async fn delivered_to_old_targets(
     items: &[&PlanItem],
     ledger: &impl LedgerReader,
 ) -> Result<Vec<Drift>, AwsError> {
-    let keys: Vec<String> = items
-        .iter()
-        .filter_map(|item| {
-            let from = Destination::of_arn(item.redirected_from.as_ref()?);
-            Some(EventKey::stored(&item.key).at(&from).to_string())
-        })
-        .collect();
+    let keys: Vec<String> = items.iter().filter_map(|item| item.old_key()).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let records = if keys.is_empty() { Vec::new() } else { ledger.find(&keys).await? };
-    let has_it = |record: &Record| {
-        record.delivered || matches!(record.status, Some(Status::Completed | Status::Discarded))
-    };
-    let drifts = records.into_iter().filter(has_it).map(|record| Drift {
+    let drifts = records.into_iter().filter(Record::is_closed).map(|record| Drift {
         shown: record.event_at_target(),
         change: LedgerChange::ClosedAtOldTarget(LedgerSnapshot::of(&record)),
     });

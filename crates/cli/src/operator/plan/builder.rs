@@ -227,8 +227,10 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         // A message in a queue does not show its target of that time. Only a fixed target may be another one.
         let may_have_changed = match target {
             // The old target of a redirect is compared exactly.
-            Some(_) if old.is_some() => false,
-            Some(target) => target != item.target,
+            Some(target) => {
+                let is_old = old.as_ref().is_some_and(|(from, _)| from.to_string() == target);
+                target != item.target && !is_old
+            }
             None => matches!(self.context.target, ReplayTarget::Fixed(_)),
         };
         let pending = Pending { item, at, message, former, first_seen, may_have_changed, old };
