@@ -68,6 +68,13 @@ impl EventKey {
         keys
     }
 
+    /// Returns this key, and then those of [`former`](Self::former).
+    #[must_use]
+    pub fn with_former(&self, id: Option<&FormerId>, destination: &Destination) -> Vec<FormerKey> {
+        let current = FormerKey { key: self.clone(), is_shared: false };
+        std::iter::once(current).chain(self.former(id, destination)).collect()
+    }
+
     /// Creates a key from its stored text.
     #[must_use]
     pub fn stored(text: &str) -> Self {
@@ -119,6 +126,12 @@ pub struct FormerKey {
 }
 
 impl FormerKey {
+    /// Returns true if the item under this key is of the event in a message.
+    #[must_use]
+    pub fn has_item_of(&self, message: &MessageId, item: &KnownState) -> bool {
+        !self.is_shared || item.accepted.message_id.as_deref() == Some(message.as_str())
+    }
+
     fn with_latest(self) -> Self {
         Self { key: EventKey(format!("{}{LATEST}", self.key)), ..self }
     }

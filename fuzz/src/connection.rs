@@ -1,7 +1,7 @@
 //! The answers of AWS about API destinations: secrets, tokens of their OAuth servers, and parameters.
 
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay_targets::api_destination::connection::Connection;
+use genesys_replay_targets::api_destination::connection::{Connection, PlainHttp};
 use genesys_replay_targets::api_destination::oauth::TokenGrant;
 use genesys_replay_targets::http_parameters::fill_path;
 use genesys_replay_targets::parameters::EventValues;
@@ -34,7 +34,7 @@ const MIN_SECRET_BYTES: usize = 16;
 pub fn connection_secret(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for authorization in AUTHORIZATIONS {
-        let Ok(connection) = Connection::parse(authorization, &text) else {
+        let Ok(connection) = Connection::parse(authorization, &text, PlainHttp::Loopback) else {
             continue;
         };
         assert_ne!(authorization, "NTLM");

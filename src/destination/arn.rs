@@ -113,7 +113,17 @@ impl Arn {
     /// destination to its name, some emulators do not.
     #[must_use]
     pub fn api_destination(&self) -> Option<&str> {
-        let mut parts = self.resource().strip_prefix("api-destination/")?.split('/');
+        self.name_before_id("api-destination/")
+    }
+
+    /// Returns the name of a connection of `EventBridge`; `None` for every other ARN.
+    #[must_use]
+    pub fn connection(&self) -> Option<&str> {
+        self.name_before_id("connection/")
+    }
+
+    fn name_before_id(&self, prefix: &str) -> Option<&str> {
+        let mut parts = self.resource().strip_prefix(prefix)?.split('/');
         let name = parts.next()?;
         let id = parts.next();
         let is_whole = !name.is_empty() && id != Some("") && parts.next().is_none();

@@ -71,10 +71,7 @@ impl<P: Ports> Replay<P> {
         task: &RecordTask<'_>,
     ) -> Result<Option<EventKey>, LedgerError> {
         for former in task.key.former(task.dead_letter.former_id.as_ref(), &task.destination) {
-            let is_of_event = |item: &ItemState| {
-                !former.is_shared
-                    || item.known.accepted.message_id.as_deref() == Some(task.message.id.as_str())
-            };
+            let is_of_event = |item: &ItemState| former.has_item_of(&task.message.id, &item.known);
             if self.ledger.look_up(&former.key).await?.as_ref().is_some_and(is_of_event) {
                 return Ok(Some(former.key));
             }

@@ -207,11 +207,13 @@ impl Rules {
                 let is_of_delivery = report.is_some_and(|report| {
                     report.is_about(&accepted, facts.destination, facts.message.id.as_str())
                 });
-                match (is_of_delivery, item.known.status) {
-                    (true, _) => None,
-                    (false, Some(Status::Completed)) => Some(OldTarget::Has),
-                    (false, _) => Some(OldTarget::Unfinished),
-                }
+                (!is_of_delivery).then_some(match item.known.status {
+                    Some(Status::Completed | Status::Discarded) => OldTarget::Has,
+                    Some(
+                        Status::InProgress | Status::Deferred | Status::Archived | Status::Failed,
+                    )
+                    | None => OldTarget::Unfinished,
+                })
             }
             // Not delivered, or rejected: the redirect is the repair.
             Claim::Acquired(_) | Claim::PreviouslyRejected(_) | Claim::Delayed { .. } => None,

@@ -196,7 +196,7 @@ impl<P: Ports> Replay<P> {
         let task = redirected.as_ref().unwrap_or(task);
         let claim = match failed {
             None => self.claim_at_once(task, ctx).await,
-            // Without this answer, a claim could archive an event that was delivered under its former key.
+            // Without this answer, a claim could archive an event that was delivered under another key.
             Some(error) => Err(error),
         };
         let lease = match claim {

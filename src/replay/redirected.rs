@@ -16,20 +16,15 @@ impl<P: Ports> Replay<P> {
             return Ok(None);
         };
         let current = task.key.at(from);
-        let former = current.former(task.dead_letter.former_id.as_ref(), from);
         let facts = MessageFacts { destination: from, ..self.facts(task) };
-        let keys = std::iter::once((current, false));
-        let keys = keys.chain(former.into_iter().map(|former| (former.key, former.is_shared)));
-        for (key, is_shared) in keys {
-            let Some(item) = self.ledger.look_up(&key).await? else {
+        for known in current.with_former(task.dead_letter.former_id.as_ref(), from) {
+            let item = self.ledger.look_up(&known.key).await?;
+            let item = item.filter(|item| known.has_item_of(&task.message.id, &item.known));
+            let Some(item) = item else {
                 continue;
             };
-            let of_message = item.known.accepted.message_id.as_deref();
-            if is_shared && of_message != Some(task.message.id.as_str()) {
-                continue;
-            }
             if let Some(answer) = self.rules().at_old_target(&facts, &item)? {
-                return Ok(Some((key, answer)));
+                return Ok(Some((known.key, answer)));
             }
         }
         Ok(None)

@@ -34,7 +34,7 @@ impl<'b> RecordTask<'b> {
         Self { message, dead_letter, destination, redirected_from, target, key }
     }
 
-    /// Returns the dead letter as it concerns the destination. The report of an old target says nothing about the new one.
+    /// Returns the dead letter for the destination. A report of the old target does not apply to the new one.
     pub(super) fn dead_letter_for_destination(&self) -> Cow<'b, DeadLetter<'b>> {
         match self.redirected_from {
             Some(_) => Cow::Owned(self.dead_letter.without_report()),

@@ -19,6 +19,7 @@ use genesys_replay_settings::{RetryStateSetting, Settings, TargetAuth, is_proxie
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
 use genesys_replay_storage::s3::{self, S3Archive};
 use genesys_replay_targets::api_destination::ApiDestinations;
+use genesys_replay_targets::api_destination::connection::PlainHttp;
 use genesys_replay_targets::aws::{AwsTargets, clients};
 use genesys_replay_targets::http::resolver::guarded;
 use genesys_replay_targets::http::{HttpAuth, HttpSender, HttpTarget, SigV4Signer};
@@ -132,7 +133,7 @@ pub fn build_with_clock(
         api_destinations: ApiDestinations::new(
             sender.clone(),
             max_wait,
-            aws.endpoint_url().is_some(),
+            if aws.endpoint_url().is_some() { PlainHttp::Loopback } else { PlainHttp::Never },
             Arc::clone(&clock),
         ),
         api_gateways: ApiGateways::new(sender, signer, aws.endpoint_url()),

@@ -19,9 +19,9 @@ use lru::LruCache;
 use crate::aws::AwsTargets;
 use crate::http::HttpSender;
 use crate::parameters::EventValues;
-use crate::refreshed::{DESCRIPTION_TTL, LoadError, Loaded, Refreshed};
+use crate::refreshed::{DESCRIPTION_TTL, Loaded, Refreshed};
 use crate::rule::TargetParameters;
-use connection::ConnectionAuth;
+use connection::{ConnectionAuth, PlainHttp};
 use description::ApiDestination;
 use oauth::{Client, Token, TokenCache};
 use pace::RequestPace;
@@ -34,8 +34,7 @@ pub struct ApiDestinations {
     sender: HttpSender,
     /// The longest delay inside a delivery that keeps to the rate limit.
     max_wait: Duration,
-    /// True if the services of AWS are those of a local AWS, whose OAuth server may be on this machine.
-    is_local_aws: bool,
+    plain_http: PlainHttp,
     known: Mutex<LruCache<String, Arc<Known>>>,
     clock: Arc<dyn Clock>,
 }
@@ -48,19 +47,19 @@ struct Known {
 }
 
 impl ApiDestinations {
-    /// Creates an adapter. A delivery waits at most `max_wait` for the rate limit of its API destination. With
-    /// `is_local_aws`, tokens may be requested over plain HTTP from a loopback address.
+    /// Creates an adapter. A delivery waits at most `max_wait` for the rate limit of its API destination. Tokens
+    /// are requested over plain HTTP as far as `plain_http` allows it.
     #[must_use]
     pub fn new(
         sender: HttpSender,
         max_wait: Duration,
-        is_local_aws: bool,
+        plain_http: PlainHttp,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             sender,
             max_wait,
-            is_local_aws,
+            plain_http,
             known: Mutex::new(LruCache::new(MAX_API_DESTINATIONS)),
             clock,
         }
@@ -78,7 +77,8 @@ impl ApiDestinations {
         delivery: &Delivery<'_>,
     ) -> Result<(), DeliveryError> {
         let known = self.known(arn);
-        let described = known.described.get(Box::pin(description::load(aws, arn))).await?;
+        let load = || Box::pin(description::load(aws, arn, self.plain_http));
+        let described = known.described.get(load()).await?;
         self.wait_for_turn(&known, &described.value).await?;
         let (answer, token) = self.attempt(&known, &described, parameters, delivery, None).await;
         let error = match answer {
@@ -87,7 +87,7 @@ impl ApiDestinations {
         };
         delivery.progress.preparing();
         // The refusal proves that the target did not act, so another request with other credentials does no harm.
-        let newer = known.described.newer(&described, Box::pin(description::load(aws, arn))).await;
+        let newer = known.described.newer(&described, load()).await;
         if newer.is_none() && token.is_none() {
             return Err(error);
         }
@@ -108,12 +108,6 @@ impl ApiDestinations {
     ) -> (Result<(), DeliveryError>, Option<Token>) {
         let ApiDestination { connection, .. } = described.value.as_ref();
         let token = match &connection.auth {
-            ConnectionAuth::OAuth(oauth)
-                if oauth.endpoint.scheme() != "https" && !self.is_local_aws =>
-            {
-                let reason = "the OAuth endpoint of the connection is not https://".to_owned();
-                return (Err(LoadError::misconfigured(reason).into()), None);
-            }
             ConnectionAuth::OAuth(oauth) => {
                 let client = Client { oauth, connection: &described.digest };
                 match known.tokens.get(&self.sender, client, refused).await {

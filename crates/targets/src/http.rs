@@ -42,17 +42,17 @@ impl HttpTarget {
             body: delivery.payload.to_owned(),
         };
         delivery.progress.preparing();
-        let secret = self.auth.secret().await?;
-        let authenticated = self.auth.authenticate(request.clone(), delivery, &secret).await?;
+        let credentials = self.auth.credentials().await?;
+        let authenticated = credentials.authenticate(request.clone(), delivery).await?;
         let answer = self.sender.deliver(authenticated, delivery).await;
         match answer {
             Err(error) if error.code == FailureCode::TargetCredentials => {
                 delivery.progress.preparing();
-                let Some(newer) = self.auth.newer_secret(&secret).await else {
+                let Some(newer) = credentials.newer().await else {
                     return Err(error);
                 };
                 tracing::info!("credentials refused, the secret of TARGET_SECRET_ID has changed");
-                let authenticated = self.auth.authenticate(request, delivery, &newer).await?;
+                let authenticated = newer.authenticate(request, delivery).await?;
                 self.sender.deliver(authenticated, delivery).await
             }
             answer => answer,

@@ -183,7 +183,7 @@ async fn oauth_client_is_sent_over_plain_http_only_beside_a_local_aws() -> TestR
     let error = crm.fault().await?;
     assert_eq!(error.code, FailureCode::TargetMisconfigured);
     assert_eq!((error.disposition, error.certainty), (Disposition::Operator, Certainty::NotSent));
-    assert!(error.reason.contains("not https://"), "{error}");
+    assert!(error.reason.contains("not an https:// URL"), "{error}");
     granted.assert_async().await;
     Ok(())
 }

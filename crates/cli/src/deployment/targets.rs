@@ -72,7 +72,7 @@ impl AwsDeployment {
                 let name = arn.log_group().unwrap_or_default();
                 // A stream of the group, because a description of groups searches by prefix and does not fail.
                 let call = clients(arn).logs.describe_log_streams().log_group_name(name);
-                found(arn, call.limit(1).send()).await
+                read(arn, call.limit(1).send()).await.map(drop)
             }
             Destination::EventBus(arn) => {
                 let client = clients(arn).event_bridge;
@@ -186,14 +186,13 @@ async fn api_destination(
     if current != arn.as_str() {
         return Err(TargetFault::Replaced { arn: arn.as_str().to_owned(), by: current.to_owned() });
     }
-    let connection = described.connection_arn().unwrap_or_default();
-    let Some(connection) = Arn::parse_trusted(connection) else {
+    let connection = described.connection_arn().and_then(Arn::parse_trusted);
+    let Some((connection, name)) = connection.as_ref().and_then(|it| Some((it, it.connection()?)))
+    else {
         return is_ready(arn, Some("without a connection"), &[]);
     };
-    let name = connection.resource().strip_prefix("connection/").unwrap_or_default();
-    let name = name.split('/').next().unwrap_or_default();
-    let found = read(&connection, client.describe_connection().name(name).send()).await?;
-    is_ready(&connection, found.connection_state().map(ConnectionState::as_str), &["AUTHORIZED"])?;
+    let found = read(connection, client.describe_connection().name(name).send()).await?;
+    is_ready(connection, found.connection_state().map(ConnectionState::as_str), &["AUTHORIZED"])?;
     is_ready(arn, described.api_destination_state().map(ApiDestinationState::as_str), &["ACTIVE"])
 }
 
@@ -228,13 +227,6 @@ fn is_ready(arn: &Arn, state: Option<&str>, ready: &[&str]) -> Result<(), Target
         }
         Some(_) | None => Ok(()),
     }
-}
-
-async fn found<T, E: ProvideErrorMetadata + Error + 'static>(
-    arn: &Arn,
-    call: impl Future<Output = Result<T, SdkError<E>>>,
-) -> Result<(), TargetFault> {
-    read(arn, call).await.map(drop)
 }
 
 async fn read<T, E: ProvideErrorMetadata + Error + 'static>(

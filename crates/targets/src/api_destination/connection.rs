@@ -7,6 +7,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::{Host, Url};
 
+/// The endpoints for tokens that may be called over plain HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// None.
+    Never,
+    /// Those at a loopback address, for tests beside a local AWS. The request does not leave the machine.
+    Loopback,
+}
+
 /// The credentials and parameters of a connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -120,7 +129,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`ConnectionFault`].
-    pub fn parse(authorization: &str, text: &str) -> Result<Self, ConnectionFault> {
+    pub fn parse(
+        authorization: &str,
+        text: &str,
+        plain_http: PlainHttp,
+    ) -> Result<Self, ConnectionFault> {
         use ConnectionFault::Missing;
         let text = without_bom(text).trim_start();
         // serde alone would accept a list and take its items as members.
@@ -143,6 +156,7 @@ impl Connection {
                 client_secret: secret.client_secret.ok_or(Missing("client_secret"))?,
                 endpoint: token_endpoint(
                     &secret.authorization_endpoint.ok_or(Missing("authorization_endpoint"))?,
+                    plain_http,
                 )?,
                 method: secret.http_method.unwrap_or_else(|| "POST".to_owned()),
                 parameters: secret.oauth_http_parameters.unwrap_or_default(),
@@ -153,9 +167,8 @@ impl Connection {
     }
 }
 
-/// Returns the endpoint for tokens, which receives the client's secret. Plain HTTP is only accepted for a loopback address,
-/// where the request does not leave the machine.
-fn token_endpoint(text: &str) -> Result<Url, ConnectionFault> {
+/// Returns the endpoint for tokens, which receives the client's secret.
+fn token_endpoint(text: &str, plain_http: PlainHttp) -> Result<Url, ConnectionFault> {
     let url = Url::parse(text).map_err(|_| ConnectionFault::Endpoint)?;
     let is_loopback = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -163,7 +176,11 @@ fn token_endpoint(text: &str) -> Result<Url, ConnectionFault> {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    let is_accepted = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+    let is_accepted = match url.scheme() {
+        "https" => true,
+        "http" => plain_http == PlainHttp::Loopback && is_loopback,
+        _ => false,
+    };
     if is_accepted { Ok(url) } else { Err(ConnectionFault::Endpoint) }
 }
 
@@ -172,7 +189,7 @@ mod tests {
     use super::*;
 
     fn fault(authorization: &str, text: &str) -> Option<ConnectionFault> {
-        Connection::parse(authorization, text).err()
+        Connection::parse(authorization, text, PlainHttp::Loopback).err()
     }
 
     #[test]
@@ -204,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn plain_http_is_refused_without_a_local_aws() {
+        let text = r#"{"client_id":"i","client_secret":"s","authorization_endpoint":"http://127.0.0.1:8080/t"}"#;
+        let refused = Connection::parse("OAUTH_CLIENT_CREDENTIALS", text, PlainHttp::Never);
+        assert_eq!(refused.err(), Some(ConnectionFault::Endpoint));
+    }
+
+    #[test]
     fn connection_parameters_are_read_in_each_form() {
         for parameters in [
             r#"{"header_parameters":[{"key":"a","value":"1","is_value_secret":true}]}"#,
@@ -213,7 +237,7 @@ mod tests {
             let text = format!(
                 r#"{{"username":"u","password":"p","invocation_http_parameters":{parameters}}}"#
             );
-            let connection = Connection::parse("BASIC", &text);
+            let connection = Connection::parse("BASIC", &text, PlainHttp::Never);
             let headers = connection.as_ref().map(|it| it.parameters.headers.pairs());
             assert_eq!(headers.ok(), Some(vec![("a", "1")]), "{parameters}");
         }
@@ -223,7 +247,7 @@ mod tests {
     fn connection_is_shown_without_secrets() {
         let text = r#"{"username":"u","password":"hush","invocation_http_parameters":
             {"header_parameters":[{"key":"a","value":"hush"}],"body_parameters":{"b":"hush"}}}"#;
-        let shown = format!("{:?}", Connection::parse("BASIC", text));
+        let shown = format!("{:?}", Connection::parse("BASIC", text, PlainHttp::Never));
         assert!(shown.contains("username: \"u\"") && !shown.contains("hush"), "{shown}");
     }
 }

@@ -10,7 +10,7 @@ use genesys_replay::target::DeliveryError;
 use reqwest::Method;
 use url::Url;
 
-use super::connection::Connection;
+use super::connection::{Connection, PlainHttp};
 use crate::aws::{AwsTargets, RegionalClients, delivery_error};
 use crate::refreshed::LoadError;
 
@@ -35,6 +35,7 @@ pub(crate) struct ApiDestination {
 pub(super) async fn load(
     aws: &AwsTargets,
     arn: &Arn,
+    plain_http: PlainHttp,
 ) -> Result<(ApiDestination, String), LoadError> {
     let clients = aws.of(arn);
     let name = arn.api_destination().unwrap_or_default();
@@ -53,7 +54,7 @@ pub(super) async fn load(
     let endpoint = described.invocation_endpoint().unwrap_or_default();
     let url = Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
     let method = described.http_method().map_or("POST", |method| method.as_str());
-    let (connection, secret) = connection(&clients, &described).await?;
+    let (connection, secret) = connection(&clients, &described, plain_http).await?;
     let destination = ApiDestination {
         endpoint: url.ok_or_else(|| malformed("has no endpoint"))?,
         method: Method::from_bytes(method.as_bytes()).map_err(|_| malformed("has no method"))?,
@@ -74,16 +75,19 @@ fn check_arn(arn: &Arn, described: &DescribeApiDestinationOutput) -> Result<(), 
     if found == arn.as_str() {
         return Ok(());
     }
-    let account = Arn::parse_trusted(found);
-    if account.as_ref().is_some_and(|found| found.account() == arn.account()) {
-        let reason =
-            format!("{arn} does not exist, its name belongs to {found}", arn = arn.as_str());
-        return Err(LoadError::misconfigured(format!("{reason}; {REDIRECT_HINT}")));
-    }
-    Err(LoadError {
-        code: FailureCode::TargetNotAllowed,
-        disposition: Disposition::Permanent,
-        reason: format!("{} is an API destination of another account", arn.as_str()),
+    let arn_text = arn.as_str();
+    Err(match Arn::parse_trusted(found) {
+        None => {
+            LoadError::misconfigured(format!("the description of {arn_text} has the ARN {found:?}"))
+        }
+        Some(other) if other.account() == arn.account() => LoadError::misconfigured(format!(
+            "{arn_text} does not exist, its name belongs to {found}; {REDIRECT_HINT}"
+        )),
+        Some(_) => LoadError {
+            code: FailureCode::TargetNotAllowed,
+            disposition: Disposition::Permanent,
+            reason: format!("{arn_text} is an API destination of another account"),
+        },
     })
 }
 
@@ -91,11 +95,11 @@ fn check_arn(arn: &Arn, described: &DescribeApiDestinationOutput) -> Result<(), 
 async fn connection(
     clients: &RegionalClients,
     described: &DescribeApiDestinationOutput,
+    plain_http: PlainHttp,
 ) -> Result<(Connection, String), LoadError> {
-    let arn = described.connection_arn().unwrap_or_default();
-    let resource = Arn::parse_trusted(arn).map(|arn| arn.resource().to_owned()).unwrap_or_default();
-    let name = resource.strip_prefix("connection/").and_then(|it| it.split('/').next());
-    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+    let arn = described.connection_arn().and_then(Arn::parse_trusted);
+    let named = arn.as_ref().and_then(|arn| Some((arn.resource(), arn.connection()?)));
+    let (resource, name) = named.ok_or_else(|| {
         LoadError::misconfigured("the API destination has no connection".to_owned())
     })?;
     let call = clients.event_bridge.describe_connection().name(name);
@@ -107,7 +111,7 @@ async fn connection(
     let answer =
         call.send().await.map_err(|error| hinted(delivery_error("Secrets Manager", error)))?;
     let text = answer.secret_string().unwrap_or_default();
-    let parsed = Connection::parse(authorization, text).map_err(|fault| {
+    let parsed = Connection::parse(authorization, text, plain_http).map_err(|fault| {
         LoadError::misconfigured(format!("the secret of connection {name} {fault}"))
     })?;
     Ok((parsed, format!("{authorization}\n{text}")))

@@ -20,66 +20,92 @@ use super::stored_secret::StoredSecret;
 use crate::refreshed::Loaded;
 
 /// The authentication of deliveries over HTTP.
-pub struct HttpAuth(Kind);
+pub struct HttpAuth {
+    kind: Kind,
+}
 
 enum Kind {
     None,
-    Headers(StoredSecret<HeaderMap>),
-    Signature { secret: StoredSecret<Vec<Webhook>>, clock: Arc<dyn Clock> },
+    Stored { secret: StoredSecret<StoredCredentials>, clock: Arc<dyn Clock> },
     SigV4 { signer: SigV4Signer, service: String, region: String },
 }
 
-/// The secret of one request.
-pub(super) enum Secret {
-    /// The secret is not of this adapter: none, or the credentials of AWS.
+/// The credentials in a secret.
+pub(super) enum StoredCredentials {
+    Headers(HeaderMap),
+    Keys(Vec<Webhook>),
+}
+
+/// The credentials of one request.
+pub(super) enum RequestCredentials<'a> {
     None,
-    Headers(Loaded<HeaderMap>),
-    Keys(Loaded<Vec<Webhook>>),
+    Stored {
+        secret: &'a StoredSecret<StoredCredentials>,
+        clock: &'a dyn Clock,
+        read: Loaded<StoredCredentials>,
+    },
+    SigV4 {
+        signer: &'a SigV4Signer,
+        service: &'a str,
+        region: &'a str,
+    },
 }
 
 impl HttpAuth {
     /// No authentication.
-    pub const NONE: Self = Self(Kind::None);
+    pub const NONE: Self = Self { kind: Kind::None };
 
     /// Adds the headers in a secret: a JSON object of names and values.
     #[must_use]
     pub fn headers(secret: SecretsManagerSecret, clock: Arc<dyn Clock>) -> Self {
-        Self(Kind::Headers(StoredSecret::new(secret, parse_headers, clock)))
+        Self::stored(secret, |text| parse_headers(text).map(StoredCredentials::Headers), clock)
     }
 
     /// Signs with one or two secrets of Standard Webhooks.
     #[must_use]
     pub fn signature(secret: SecretsManagerSecret, clock: Arc<dyn Clock>) -> Self {
-        let stored = StoredSecret::new(secret, parse_keys, Arc::clone(&clock));
-        Self(Kind::Signature { secret: stored, clock })
+        Self::stored(secret, |text| parse_keys(text).map(StoredCredentials::Keys), clock)
     }
 
     /// Signs with the credentials of AWS for a service in a region.
     #[must_use]
     pub const fn sigv4(signer: SigV4Signer, service: String, region: String) -> Self {
-        Self(Kind::SigV4 { signer, service, region })
+        Self { kind: Kind::SigV4 { signer, service, region } }
     }
 
-    pub(super) async fn secret(&self) -> Result<Secret, DeliveryError> {
-        match &self.0 {
-            Kind::None | Kind::SigV4 { .. } => Ok(Secret::None),
-            Kind::Headers(secret) => secret.get().await.map(Secret::Headers),
-            Kind::Signature { secret, .. } => secret.get().await.map(Secret::Keys),
-        }
+    fn stored(
+        secret: SecretsManagerSecret,
+        parse: fn(&str) -> Result<StoredCredentials, String>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let secret = StoredSecret::new(secret, parse, Arc::clone(&clock));
+        Self { kind: Kind::Stored { secret, clock } }
     }
 
-    /// Returns the secret, if it has changed since it was refused.
-    pub(super) async fn newer_secret(&self, refused: &Secret) -> Option<Secret> {
-        match (&self.0, refused) {
-            (Kind::Headers(secret), Secret::Headers(refused)) => {
-                secret.newer(refused).await.map(Secret::Headers)
+    pub(super) async fn credentials(&self) -> Result<RequestCredentials<'_>, DeliveryError> {
+        Ok(match &self.kind {
+            Kind::None => RequestCredentials::None,
+            Kind::Stored { secret, clock } => RequestCredentials::Stored {
+                secret,
+                clock: clock.as_ref(),
+                read: secret.get().await?,
+            },
+            Kind::SigV4 { signer, service, region } => {
+                RequestCredentials::SigV4 { signer, service, region }
             }
-            (Kind::Signature { secret, .. }, Secret::Keys(refused)) => {
-                secret.newer(refused).await.map(Secret::Keys)
+        })
+    }
+}
+
+impl RequestCredentials<'_> {
+    /// Returns the credentials that replace refused ones, if the secret has changed.
+    pub(super) async fn newer(&self) -> Option<Self> {
+        match self {
+            Self::Stored { secret, clock, read } => {
+                let read = secret.newer(read).await?;
+                Some(Self::Stored { secret, clock: *clock, read })
             }
-            (Kind::None | Kind::SigV4 { .. } | Kind::Headers(_) | Kind::Signature { .. }, _) => {
-                None
-            }
+            Self::None | Self::SigV4 { .. } => None,
         }
     }
 
@@ -88,17 +114,18 @@ impl HttpAuth {
         &self,
         mut request: OutgoingRequest,
         delivery: &Delivery<'_>,
-        secret: &Secret,
     ) -> Result<OutgoingRequest, DeliveryError> {
-        match (&self.0, secret) {
-            (_, Secret::Headers(read)) => request.headers.extend(read.value.as_ref().clone()),
-            (Kind::Signature { clock, .. }, Secret::Keys(read)) => {
-                sign(&mut request, delivery, &read.value, clock.now().as_secs())?;
-            }
-            (Kind::SigV4 { signer, service, region }, _) => {
+        match self {
+            Self::None => {}
+            Self::Stored { clock, read, .. } => match read.value.as_ref() {
+                StoredCredentials::Headers(headers) => request.headers.extend(headers.clone()),
+                StoredCredentials::Keys(keys) => {
+                    sign(&mut request, delivery, keys, clock.now().as_secs())?;
+                }
+            },
+            Self::SigV4 { signer, service, region } => {
                 signer.sign(&mut request, service, region).await?;
             }
-            (Kind::None | Kind::Headers(_) | Kind::Signature { .. }, _) => {}
         }
         Ok(request)
     }

@@ -1,5 +1,6 @@
 //! Signature Version 4 for requests that no AWS SDK sends.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +53,7 @@ impl SigV4Signer {
             .time(now)
             .settings(SigningSettings::default())
             .build()
-            .map_err(|error| not_signed(&error.to_string()))?
+            .map_err(not_signed)?
             .into();
         let text = |(name, value): (&'_ HeaderName, &'_ HeaderValue)| {
             value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned()))
@@ -62,13 +63,12 @@ impl SigV4Signer {
         let body = SignableBody::Bytes(request.body.as_bytes());
         let signable =
             SignableRequest::new(request.method.as_str(), request.url.as_str(), headers, body);
-        let signable = signable.map_err(|error| not_signed(&error.to_string()))?;
-        let signed = sign(signable, &params).map_err(|error| not_signed(&error.to_string()))?;
+        let signable = signable.map_err(not_signed)?;
+        let signed = sign(signable, &params).map_err(not_signed)?;
         for (name, value) in signed.output().headers() {
-            let name =
-                HeaderName::try_from(name).map_err(|error| not_signed(&error.to_string()))?;
+            let name = HeaderName::try_from(name).map_err(not_signed)?;
             let value = HeaderValue::try_from(value);
-            let mut value = value.map_err(|error| not_signed(&error.to_string()))?;
+            let mut value = value.map_err(not_signed)?;
             value.set_sensitive(true);
             request.headers.insert(name, value);
         }
@@ -86,7 +86,7 @@ fn without_credentials() -> DeliveryError {
     }
 }
 
-fn not_signed(reason: &str) -> DeliveryError {
-    let reason = format!("the request to the target cannot be signed: {reason}");
-    LoadError::misconfigured(reason).into()
+fn not_signed(error: impl Error + Send + Sync + 'static) -> DeliveryError {
+    let reason = "the request to the target cannot be signed".to_owned();
+    DeliveryError { source: Some(error.into()), ..LoadError::misconfigured(reason).into() }
 }

@@ -182,10 +182,8 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         let former_id = event.and_then(|event| event.former_id.as_ref());
         let former = classified.key.former(former_id, &classified.destination);
         let old = old.map(|from| {
-            let key = classified.key.at(&from);
-            let former = key.former(former_id, &from);
-            let keys = std::iter::once(FormerKey { key, is_shared: false }).chain(former);
-            (from, keys.collect::<Vec<_>>())
+            let keys = classified.key.at(&from).with_former(former_id, &from);
+            (from, keys)
         });
         // The event as an older version may have stored it.
         let known_as = |key: &FormerKey| PlanItem { key: key.key.to_string(), ..item.clone() };
@@ -301,6 +299,9 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
 
     /// Applies the redirects of this plan to a message. Returns the old target.
     fn redirect(&self, message: &mut Message) -> Option<String> {
+        if self.context.redirects.is_empty() {
+            return None;
+        }
         let target_arn = match &ClassifiedMessage::of(message, self.context.target).parsed {
             ParsedMessage::DeadLetter(dead_letter) => dead_letter.failure.target_arn.clone()?,
             ParsedMessage::Unreplayable(_) => return None,
