@@ -5,9 +5,9 @@ mod oauth;
 mod parameters;
 mod rate_limit;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use genesys_fakes::first_delivery;
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
@@ -102,20 +102,11 @@ impl Crm {
     async fn deliver(&self, payload: &str, rule: Option<&str>) -> Result<(), DeliveryError> {
         let destination = Destination::of_arn(CRM);
         let key = EventKey::stored(&format!("e-1|{CRM}"));
+        let progress = DeliveryProgress::default();
         let delivery = Delivery {
-            destination: &destination,
-            payload,
             attempt_count: 3,
-            key: &key,
-            name: "name",
-            maybe_delivered: false,
-            attributes: &BTreeMap::new(),
-            group: None,
-            event_source: None,
-            event_type: None,
-            interaction_id: None,
             rule_target: rule.map(|rule_arn| RuleTarget { rule_arn, target_arn: CRM }),
-            progress: &DeliveryProgress::default(),
+            ..first_delivery(&destination, &key, payload, &progress)
         };
         self.function.target.deliver(&delivery).await.map(|_| ())
     }

@@ -1,10 +1,9 @@
 //! Targets by ARN: the local AWS where it shows the delivered events, mockito for the others.
 
-use std::collections::BTreeMap;
-
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
+use genesys_fakes::first_delivery;
 use genesys_replay::failure::Certainty;
 use genesys_replay::target::{
     Delivery, DeliveryError, DeliveryId, DeliveryProgress, RuleTarget, Target,
@@ -254,19 +253,8 @@ pub(crate) async fn deliver_for_rule(
     let key = genesys_replay::ledger::EventKey::stored(&format!("e-1|{target}"));
     let progress = DeliveryProgress::default();
     let delivery = Delivery {
-        destination: &destination,
-        payload,
-        attempt_count: 1,
-        key: &key,
-        name: "name",
-        maybe_delivered: false,
-        attributes: &BTreeMap::new(),
-        group: None,
-        event_source: None,
-        event_type: None,
-        interaction_id: None,
         rule_target: rule_target.into(),
-        progress: &progress,
+        ..first_delivery(&destination, &key, payload, &progress)
     };
     let delivered = function.target.deliver(&delivery).await;
     // A delivery that is cut off after the call may have acted.

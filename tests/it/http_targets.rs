@@ -1,9 +1,9 @@
 //! The requests to an HTTP target, against mockito and bare sockets.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use genesys_fakes::first_delivery;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::connections::FreezeDetector;
 use genesys_replay::dead_letter::EventId;
@@ -54,23 +54,13 @@ pub(crate) async fn post(
     let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
+    let progress = DeliveryProgress::default();
     Ok(target
         .post(
             &url,
             &Delivery {
-                destination: &destination,
-                payload: PAYLOAD,
                 attempt_count: 7,
-                key: &key,
-                name: "name",
-                maybe_delivered: false,
-                attributes: &BTreeMap::new(),
-                group: None,
-                event_source: None,
-                event_type: None,
-                interaction_id: None,
-                rule_target: None,
-                progress: &DeliveryProgress::default(),
+                ..first_delivery(&destination, &key, PAYLOAD, &progress)
             },
         )
         .await)

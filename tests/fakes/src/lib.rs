@@ -41,7 +41,7 @@ pub use message_sender::MemorySender;
 pub use queue::{Draft, MemoryQueues, Received, Redrive};
 pub use secret::MemorySecret;
 pub use subscriptions::MemorySubscriptions;
-pub use target::{Accepted, MemoryTarget};
+pub use target::{Accepted, MemoryTarget, first_delivery};
 pub use witness::{Clocks, Violation, Witness, WorkerId};
 
 /// The ports of a function in memory.

@@ -1,13 +1,43 @@
 //! A target in memory that accepts and stores every delivery.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::TypedAttribute;
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, DeliveryProgress, Target};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
+
+static NO_ATTRIBUTES: BTreeMap<&str, TypedAttribute> = BTreeMap::new();
+
+/// Returns the first delivery of an event without attributes, group, rule and interaction.
+#[must_use]
+pub fn first_delivery<'a>(
+    destination: &'a Destination,
+    key: &'a EventKey,
+    payload: &'a str,
+    progress: &'a DeliveryProgress,
+) -> Delivery<'a> {
+    Delivery {
+        destination,
+        payload,
+        attempt_count: 1,
+        key,
+        name: "name",
+        maybe_delivered: false,
+        attributes: &NO_ATTRIBUTES,
+        group: None,
+        event_source: None,
+        event_type: None,
+        interaction_id: None,
+        rule_target: None,
+        progress,
+    }
+}
 
 /// An accepted delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! The checks of targets.
 
-use aws_sdk_eventbridge::types::{
-    ApiDestinationHttpMethod, ConnectionAuthorizationType, CreateConnectionAuthRequestParameters,
-};
 use aws_sdk_sqs::types::QueueAttributeName;
+use genesys_replay::destination::Arn;
 
 use super::*;
 
@@ -69,23 +67,7 @@ async fn doctor_describes_each_allowed_target() -> TestResult {
     let mut deployed = Deployed::good().await?;
     let queue = deployed.aws.create_queue(false).await?;
     let events = aws_sdk_eventbridge::Client::new(&deployed.aws.config());
-    let name = genesys_test_support::LocalAws::name("crm");
-    let connection = events
-        .create_connection()
-        .name(&name)
-        .authorization_type(ConnectionAuthorizationType::ApiKey)
-        .auth_parameters(CreateConnectionAuthRequestParameters::builder().build())
-        .send()
-        .await?;
-    let destination = events
-        .create_api_destination()
-        .name(&name)
-        .set_connection_arn(connection.connection_arn)
-        .invocation_endpoint("https://crm.example/events")
-        .http_method(ApiDestinationHttpMethod::Post)
-        .send()
-        .await?;
-    let destination = destination.api_destination_arn.ok_or("no ARN")?;
+    let destination = deployed.aws.create_api_destination("https://crm.example/events").await?;
     let old = format!("{destination}/5b6c");
     let gone = format!("{queue}-gone");
     let ecs = "arn:aws:ecs:us-east-1:000000000000:cluster/x";
@@ -104,7 +86,9 @@ async fn doctor_describes_each_allowed_target() -> TestResult {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(ran.says(&format!("{queue} exists")) && ran.says(&format!("{destination} exists")));
 
-    events.deauthorize_connection().name(&name).send().await?;
+    let described = Arn::parse_trusted(&destination);
+    let connection = described.as_ref().and_then(Arn::api_destination).ok_or("no name")?;
+    events.deauthorize_connection().name(connection).send().await?;
     let ran = deployed.examine(&["--output", "json"]).await?;
     let errors = found(&ran, "error")?;
     assert!(is_said(&errors, "is DEAUTHORIZED"), "{errors:?}");

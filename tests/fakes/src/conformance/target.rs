@@ -1,14 +1,15 @@
 //! The contract of [`Target`].
 
-use std::collections::BTreeMap;
 use std::future::Future;
 
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
-use genesys_replay::message::{MessageId, TypedAttribute};
+use genesys_replay::message::MessageId;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryProgress, Target};
+
+use crate::target::first_delivery;
 
 use super::{CallFault, Result, holds, same, suite};
 
@@ -84,8 +85,6 @@ pub async fn conforms(suite: &impl TargetSuite) -> Result<()> {
     )
 }
 
-static NO_ATTRIBUTES: BTreeMap<&str, TypedAttribute> = BTreeMap::new();
-
 struct Event<'w, W> {
     suite: &'w W,
     destination: Destination,
@@ -110,19 +109,9 @@ impl<'w, W: TargetSuite> Event<'w, W> {
 
     fn delivery(&self, attempt_count: u32) -> Delivery<'_> {
         Delivery {
-            destination: &self.destination,
-            payload: PAYLOAD,
             attempt_count,
-            key: &self.key,
             name: &self.name,
-            maybe_delivered: false,
-            attributes: &NO_ATTRIBUTES,
-            group: None,
-            event_source: None,
-            event_type: None,
-            interaction_id: None,
-            rule_target: None,
-            progress: &self.progress,
+            ..first_delivery(&self.destination, &self.key, PAYLOAD, &self.progress)
         }
     }
 
