@@ -86,6 +86,7 @@ impl Entry<'_> {
             "stack_trace": self.original.stack_trace,
             "rule_arn": self.original.rule_arn,
             "target": self.target,
+            "original_target": self.original.original_target(),
             "attempts": self.attempts,
             "receive_count": self.message.receive_count,
             "first_seen_at": self.first_seen.to_string(),

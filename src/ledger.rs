@@ -201,6 +201,10 @@ pub struct ClaimMetadata<'a> {
     pub category: &'static str,
     /// The target of the delivery.
     pub target: &'a str,
+    /// The event's type, if it has one.
+    pub event_type: Option<&'a str>,
+    /// The target that the dead letter names. With a fixed target, it is another one than `target`.
+    pub original_target: Option<&'a str>,
 }
 
 /// The exclusive right to handle an event until the lease ends.

@@ -5,6 +5,8 @@ mod phrases;
 mod status;
 mod words;
 
+use crate::destination::MAX_TARGET_BYTES;
+
 /// The failure of the first delivery, as far as the dead letter describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginalFailure {
@@ -83,6 +85,13 @@ impl Category {
 }
 
 impl OriginalFailure {
+    /// Returns the target that did not accept the event, as far as it is short enough to be one.
+    #[must_use]
+    pub fn original_target(&self) -> Option<&str> {
+        let target = self.target_arn.as_deref();
+        target.filter(|target| !target.is_empty() && target.len() <= MAX_TARGET_BYTES)
+    }
+
     /// Returns the category: the error code decides, then an HTTP status in the message, then words in the
     /// message.
     #[must_use]

@@ -254,6 +254,8 @@ impl<P: Ports> Replay<P> {
                 interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
                 category: dead_letter.failure.category().as_str(),
                 target: &task.target,
+                event_type: dead_letter.event_type.as_deref(),
+                original_target: dead_letter.failure.original_target(),
             },
         }
     }

@@ -52,6 +52,17 @@ async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
     let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));
 
+    // The function of this test has a fixed target.
+    let named = object["attributes"]["TARGET_ARN"].as_str().ok_or("no target")?;
+    assert_ne!(object["target"], named);
+    assert_eq!(object["original_target"], named);
+    for (name, value) in
+        [("OriginalTarget", Some(named)), ("EventType", object["event_type"].as_str())]
+    {
+        let stored = harness.aws.attribute(&harness.key("e-1"), name).await?;
+        assert_eq!(stored.as_deref(), value, "{name}");
+    }
+
     harness.genesys.clear_calls();
     assert!(harness.deliver(&[record.received(2)]).await?.is_empty());
     assert!(harness.genesys.calls().is_empty(), "an archived event is finished");

@@ -54,6 +54,8 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
                 interaction_id: None,
                 category: "UNKNOWN",
                 target: "none",
+                event_type: None,
+                original_target: None,
             },
         };
         let claim = ledger.claim(&request).await;

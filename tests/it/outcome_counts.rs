@@ -110,6 +110,8 @@ async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestRe
             interaction_id: None,
             category: "UNKNOWN",
             target: "elsewhere",
+            event_type: None,
+            original_target: None,
         },
     };
     function.ledger.claim(&request).await?;

@@ -233,6 +233,8 @@ fn request<'a>(
             interaction_id: None,
             category: "UNKNOWN",
             target: "none",
+            event_type: None,
+            original_target: None,
         },
     }
 }

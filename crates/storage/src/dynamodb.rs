@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::MAX_TARGET_BYTES;
 use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
     Claim, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError, ReopenPolicy, Settlement,
@@ -94,6 +95,14 @@ impl DynamoDbLedger {
             .increment("Attempts");
         if let Some(interaction_id) = about.interaction_id {
             update.set("InteractionId", ":interaction_id", text(interaction_id));
+        }
+        // Both come from outside, and an item has a maximum size.
+        let details = [("EventType", about.event_type), ("OriginalTarget", about.original_target)];
+        for (name, value) in details {
+            if let Some(value) = value.filter(|value| value.len() <= MAX_TARGET_BYTES) {
+                let placeholder = format!(":{name}");
+                update.set(name, &placeholder, text(value));
+            }
         }
         let now = number(request.now.as_millis());
         let condition = if reopening == Reopening::Rejected {

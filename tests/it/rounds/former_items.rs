@@ -81,6 +81,8 @@ async fn delivered_by_older_version() -> Result<(InMemoryFunction, EventKey), Bo
             interaction_id: None,
             category: "UNKNOWN",
             target: FUNCTION,
+            event_type: None,
+            original_target: None,
         },
     };
     let Claim::Acquired(lease) = function.0.ledger.claim(&request).await? else {

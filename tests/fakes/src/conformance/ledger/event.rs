@@ -94,6 +94,8 @@ impl<'w, W: LedgerSuite> Event<'w, W> {
                 interaction_id: self.interaction_id,
                 category: "UNKNOWN",
                 target: "none",
+                event_type: None,
+                original_target: None,
             },
         }
     }
