@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use genesys_replay::aws::{AwsError, AwsErrorKind};
@@ -28,12 +28,15 @@ use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::{
     Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, MessageFinding, Sink,
 };
+use genesys_replay_cli::operator::plan::Selection;
 use serde_json::Value;
 
 use lazy_queue::LazyQueue;
 
 /// Some time after every sample.
 const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
+
+static EVERYTHING: LazyLock<Selection> = LazyLock::new(Selection::default);
 
 static ORIGINAL: ReplayTarget = ReplayTarget::original(AllowedTargets::Any);
 
@@ -47,6 +50,7 @@ fn look() -> DiagnoseOptions<'static> {
             max_rounds: 10,
             has_archive: false,
         },
+        selection: &EVERYTHING,
         now: NOW,
         limit: None,
         force: false,

@@ -20,6 +20,7 @@ mod proxy;
 mod reconcile;
 mod redirect;
 mod report;
+mod selection;
 mod send_results;
 mod support;
 mod terminal;

@@ -204,6 +204,7 @@ fn planned(count: usize) -> Vec<PlanItem> {
         event_type: "unknown".to_owned(),
         interaction_id: None,
         target: "none".to_owned(),
+        original_target: None,
         category: "UNKNOWN".to_owned(),
         failure_code: None,
         place: Location::Message { message_id: format!("m-{number}") },

@@ -36,6 +36,10 @@ pub struct Record {
     pub failure_code: Option<String>,
     /// The target for people: a URL without secret parts.
     pub target: String,
+    /// The target that the dead letter names, if it is another one.
+    pub original_target: Option<String>,
+    /// The event's type; `None` in items of version 0.2.0 and earlier.
+    pub event_type: Option<String>,
     /// The id of the message that carried the event last.
     pub message_id: String,
     /// The time of the first claim.
@@ -52,6 +56,11 @@ impl Record {
     /// Returns the event's id: the key without the target.
     pub(crate) fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
+    }
+
+    /// Returns the target that the dead letter names.
+    pub(crate) fn original_target(&self) -> &str {
+        self.original_target.as_deref().unwrap_or(&self.target)
     }
 
     /// Returns the event and its target, for people: without a query in the target, as in an archived object.

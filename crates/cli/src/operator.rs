@@ -3,6 +3,7 @@
 //! Each use case reports its progress through a [`Progress`]. Files, terminal and arguments belong to the program.
 
 pub mod apply;
+pub mod body_condition;
 pub mod classified_message;
 pub mod diagnose;
 pub mod doctor;

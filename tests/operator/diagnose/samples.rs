@@ -144,6 +144,8 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
         category: String::new(),
         failure_code: code.map(str::to_owned),
         target: String::new(),
+        original_target: None,
+        event_type: None,
         message_id: String::new(),
         first_seen: None,
         processed: None,

@@ -121,6 +121,8 @@ fn record(item: &Item) -> Option<Record> {
         category: owned("Category").unwrap_or_default(),
         failure_code: owned("FailureCode"),
         target: owned("Target").unwrap_or_default(),
+        original_target: owned("OriginalTarget"),
+        event_type: owned("EventType"),
         message_id: owned("MessageId").unwrap_or_default(),
         first_seen: moment("FirstSeenAt"),
         processed: moment("ProcessedAt"),

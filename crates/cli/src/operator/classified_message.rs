@@ -71,6 +71,12 @@ impl<'m> ClassifiedMessage<'m> {
         event.unwrap_or("unknown")
     }
 
+    /// Returns the target that the dead letter names, if it is another one than the destination.
+    pub fn original_target(&self) -> Option<&str> {
+        let named = self.event()?.failure.original_target();
+        named.filter(|named| *named != self.destination.key_part())
+    }
+
     pub fn interaction(&self) -> Option<&str> {
         Some(self.event()?.interaction.as_ref()?.id.as_str())
     }

@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Progress;
+use super::plan::Selection;
 use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
 use crate::queue::drain::QueueDrain;
@@ -88,6 +89,8 @@ impl RunTime {
 pub struct DiagnoseOptions<'a> {
     pub target: &'a ReplayTarget,
     pub rules: Rules,
+    /// The selection of messages that are shown. The others are received, and only counted.
+    pub selection: &'a Selection,
     /// The time of the decisions.
     pub now: Timestamp,
     pub limit: Option<u64>,
@@ -124,7 +127,10 @@ pub struct Diagnosis {
     pub queue: QueueFacts,
     pub generated_at: Timestamp,
     pub end: DiagnosisEnd,
+    /// The number of selected messages.
     pub total: u64,
+    /// The number of received messages that are not selected.
+    pub not_selected: u64,
     pub groups: Groups,
     /// The number of received messages that are at their last receive: the next receive moves them away.
     pub at_last_receive: u64,
@@ -220,7 +226,10 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 // Report the receivers' error first, because the other errors follow from it.
                 totals.error.map_or(Ok(()), Err)?;
                 finished?;
-                if options.limit.is_some_and(|limit| analyzer.total >= limit) {
+                if options
+                    .limit
+                    .is_some_and(|limit| analyzer.total + analyzer.not_selected >= limit)
+                {
                     DiagnosisEnd::Limit
                 } else {
                     DiagnosisEnd::Drained
@@ -231,6 +240,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
             generated_at,
             end,
             total: analyzer.total,
+            not_selected: analyzer.not_selected,
             groups: analyzer.groups,
             at_last_receive: totals.at_last_receive,
             without_ledger: analyzer.without_ledger,

@@ -83,6 +83,9 @@ pub struct PlanItem {
     pub interaction_id: Option<String>,
     /// The target for people: a URL without secret parts.
     pub target: String,
+    /// The target that the dead letter names, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_target: Option<String>,
     pub category: String,
     pub failure_code: Option<String>,
     pub place: Location,
@@ -254,6 +257,11 @@ impl PlanItem {
     /// Returns the event's id: the key without the target.
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
+    }
+
+    /// Returns the target that the dead letter names.
+    pub fn original_target(&self) -> &str {
+        self.original_target.as_deref().unwrap_or(&self.target)
     }
 
     /// Returns the key for people, without the parts of a URL that may be secret.

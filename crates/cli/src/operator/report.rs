@@ -4,17 +4,20 @@
 //! as ten.
 
 mod name_counts;
+mod selected;
 mod unclaimed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{TryStreamExt, future};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::ReplayTarget;
 use genesys_replay::ledger::Status;
 
 use super::Progress;
+use super::plan::Selection;
 use super::remedy::remedy;
 use crate::archive::ArchiveReader;
 use crate::ledger::{LedgerReader, Record, scan_all};
@@ -26,10 +29,16 @@ pub const UNKNOWN: &str = "UNKNOWN";
 
 /// The scope of a report.
 #[derive(Clone, Copy, Debug)]
-pub struct ReportScope {
+pub struct ReportScope<'a> {
     pub segments: u32,
     /// Only events count that were first seen, or whose work ended, at this time or later.
     pub since: Option<Timestamp>,
+    /// Only events count that were first seen before this time.
+    pub until: Option<Timestamp>,
+    /// The selection of events, without its times.
+    pub selection: &'a Selection,
+    /// The target of the function's deliveries.
+    pub target: &'a ReplayTarget,
     /// The retention of finished ledger items. Archived events without an item count only within this time, because the
     /// delivered events of an earlier time have no item any more.
     pub remember: Duration,
@@ -42,6 +51,8 @@ pub struct LedgerReport {
     pub total: u64,
     /// The number of items that were left out.
     pub older: u64,
+    /// The number of items within the time that are not selected.
+    pub not_selected: u64,
     /// Counts by status, including [`UNKNOWN`].
     pub statuses: BTreeMap<&'static str, u64>,
     /// Counts by category of the first failure.
@@ -81,23 +92,29 @@ const MAX_HOURS: usize = 24 * 40;
 
 /// Counts the ledger's items, all segments concurrently, and the archived events below a prefix without an item.
 ///
-/// If the archive cannot be read, warns and leaves its events out.
+/// If the archive cannot be read, warns and leaves its events out. A condition on the content of events selects only
+/// events with an archived object.
 ///
 /// # Errors
-/// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead.
+/// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead, or if the archive cannot be
+/// read for a condition on the content.
 pub async fn report(
     ledger: &impl LedgerReader,
     archive: Option<(&impl ArchiveReader, &str)>,
-    scope: &ReportScope,
+    scope: &ReportScope<'_>,
     progress: &dyn Progress,
 ) -> Result<LedgerReport, AwsError> {
     let mut report = LedgerReport::default();
     let mut unclaimed = None;
+    let mut bodies = None;
     if let Some((archive, prefix)) = archive {
         progress.begin("reading archived events", None);
         let remembered = scope.now.minus(scope.remember);
         let since = scope.since.map_or(remembered, |since| since.max(remembered));
-        let read = UnclaimedEvents::read(archive, prefix, since, progress).await;
+        if !scope.selection.body.is_empty() {
+            bodies = Some(selected::bodies(archive, prefix, scope, progress).await?);
+        }
+        let read = UnclaimedEvents::read(archive, prefix, since, scope, progress).await;
         progress.end();
         unclaimed = read
             .map_err(|error| {
@@ -112,7 +129,7 @@ pub async fn report(
         if let Some(unclaimed) = &mut unclaimed {
             unclaimed.remove(&record);
         }
-        report.count(&record, scope);
+        report.count(&record, scope, bodies.as_ref());
         future::ok(())
     });
     let counted = counted.await;
@@ -163,9 +180,21 @@ impl LedgerReport {
         self.of(Status::Failed.as_str()) > 0 || self.lease_expired > 0 || self.of(UNKNOWN) > 0
     }
 
-    fn count(&mut self, record: &Record, scope: &ReportScope) {
-        if !is_within(record, scope.since) {
+    fn count(
+        &mut self,
+        record: &Record,
+        scope: &ReportScope<'_>,
+        bodies: Option<&HashSet<String>>,
+    ) {
+        let is_later =
+            |until| record.first_seen.or(record.processed).is_some_and(|seen| seen >= until);
+        if !is_within(record, scope.since) || scope.until.is_some_and(is_later) {
             self.older += 1;
+            return;
+        }
+        let has_selected_body = bodies.is_none_or(|it| it.contains(&record.event_at_target()));
+        if !has_selected_body || !scope.selection.matches_item_of_ledger(record) {
+            self.not_selected += 1;
             return;
         }
         let status = record.status.map_or(UNKNOWN, Status::as_str);

@@ -14,6 +14,7 @@ use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
+use crate::operator::plan::Selection;
 use crate::operator::remedy::remedy;
 
 pub(super) struct Analyzer<'a, L, C> {
@@ -24,7 +25,26 @@ pub(super) struct Analyzer<'a, L, C> {
     pub(super) correlator: Option<Correlator<'a, C>>,
     pub(super) groups: Groups,
     pub(super) total: u64,
+    pub(super) not_selected: u64,
     pub(super) without_ledger: u64,
+}
+
+/// Returns true if a message is selected. Its time is the time at which it was sent to the queue.
+fn is_selected(
+    selection: &Selection,
+    classified: &ClassifiedMessage<'_>,
+    finding: &MessageFinding<'_>,
+) -> bool {
+    let target = classified.destination.to_string();
+    selection.matches_event(
+        finding.event_id,
+        finding.failure_category,
+        &target,
+        finding.interaction_id,
+    ) && selection.matches_topic(finding.event_type)
+        && selection.matches_original_target(classified.original_target().unwrap_or(&target))
+        && selection.matches_rejection(finding.failure_code, finding.sent_at)
+        && selection.matches_body(classified)
 }
 
 impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
@@ -45,6 +65,7 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
             }),
             groups: Groups::default(),
             total: 0,
+            not_selected: 0,
             without_ledger: 0,
         }
     }
@@ -89,10 +110,14 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
                 &self.options.rules,
                 self.options.now,
             );
+            if !is_selected(self.options.selection, classified, &finding) {
+                self.not_selected += 1;
+                continue;
+            }
             sink.put(&finding).map_err(DiagnoseError::Io)?;
             self.groups.add(&finding);
+            self.total += 1;
         }
-        self.total += messages.len() as u64;
         self.progress.advance(messages.len() as u64);
         Ok(())
     }

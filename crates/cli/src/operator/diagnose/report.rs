@@ -161,7 +161,7 @@ impl Diagnosis {
         let mut notes = self.groups.advice();
         let limits = limits.iter().filter(|(_, count, _)| *count > 0);
         notes.extend(limits.map(|(what, count, then)| format!("{what}: {count}. {then}")));
-        let (total, visible) = (self.total, self.queue.visible);
+        let (total, visible) = (self.received(), self.queue.visible);
         match self.end {
             DiagnosisEnd::Limit => notes.push(format!(
                 "The diagnosis ended at its limit: {total} messages of about {visible}."
@@ -174,6 +174,11 @@ impl Diagnosis {
         notes
     }
 
+    /// Returns the number of received messages.
+    pub const fn received(&self) -> u64 {
+        self.total + self.not_selected
+    }
+
     /// Returns the summary for programs: everything except the records.
     pub fn summary(&self) -> Value {
         json!({
@@ -181,7 +186,8 @@ impl Diagnosis {
             "queue": self.queue.arn,
             "approximate_visible": self.queue.visible,
             "total_failures": self.total,
-            "complete": self.end == DiagnosisEnd::Drained && self.total >= self.queue.visible,
+            "not_selected": self.not_selected,
+            "complete": self.end == DiagnosisEnd::Drained && self.received() >= self.queue.visible,
             "categories": self.groups.categories,
             "next_steps": self.groups.next_steps,
             "groups": self.groups.all(),

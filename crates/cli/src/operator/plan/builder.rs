@@ -42,6 +42,8 @@ pub struct PlanBuilder<'a, L> {
     context: PlanContext<'a>,
     selection: &'a Selection,
     now: Timestamp,
+    /// The number of considered dead letters.
+    considered: u64,
     /// The selected keys with their status; `None` if all keys are permitted.
     wanted: Option<BTreeMap<String, Status>>,
     /// The keys and event ids of considered dead letters that are selected.
@@ -113,6 +115,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             context,
             selection,
             now,
+            considered: 0,
             wanted: None,
             seen: HashSet::new(),
             pending: Vec::new(),
@@ -149,6 +152,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         rejection: Rejection,
     ) -> Result<(), AwsError> {
         let Rejection { code, target, at, first_seen } = rejection;
+        self.considered += 1;
         message.queue_arn = Some(self.context.queue_arn.to_owned());
         let plan = (resent::PLAN.to_owned(), "this plan".to_owned());
         message.attributes.extend([plan]);
@@ -167,6 +171,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             event_type: classified.event_type().to_owned(),
             interaction_id: classified.interaction().map(str::to_owned),
             target: classified.destination.to_string(),
+            original_target: classified.original_target().map(str::to_owned),
             category: classified.category.as_str().to_owned(),
             failure_code: code,
             place,
@@ -188,14 +193,16 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         // The event as an older version may have stored it.
         let known_as = |key: &FormerKey| PlanItem { key: key.key.to_string(), ..item.clone() };
         let is_selected = match &self.wanted {
-            // The ledger has already decided on everything except the event type.
+            // The ledger has already decided on everything except the members that it may not have.
             Some(wanted) => {
                 let old = old.iter().flat_map(|(_, keys)| keys);
                 let former = former.iter().chain(old).map(|it| it.key.as_str());
                 let known: Vec<&str> =
                     former.chain([&*item.key]).filter(|key| wanted.contains_key(*key)).collect();
                 self.seen.extend(known.iter().map(|key| (*key).to_owned()));
-                !known.is_empty() && self.selection.matches_topic(&item.event_type)
+                !known.is_empty()
+                    && self.selection.matches_topic(&item.event_type)
+                    && self.selection.matches_original_target(item.original_target())
             }
             // A code that is not known yet is checked after the look-up.
             None => {
@@ -207,7 +214,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                         .is_none_or(|code| self.selection.matches_rejection(Some(code), at))
             }
         };
-        if !is_selected {
+        if !is_selected || !self.selection.matches_body(&classified) {
             return Ok(());
         }
         if item.redirected_from.is_some() && target_arn != Some(item.target_key()) {
@@ -368,6 +375,11 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             }
         }
         Ok(())
+    }
+
+    /// Returns the number of dead letters that were compared with the selection.
+    pub const fn considered(&self) -> u64 {
+        self.considered
     }
 
     fn mark_seen(&mut self, item: &PlanItem) {

@@ -9,15 +9,17 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::FailureCode;
 
-use super::NameCounts;
+use super::selected::is_selected;
+use super::{NameCounts, ReportScope};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::{Record, event_at_target};
 use crate::operator::Progress;
+use crate::operator::plan::Selection;
 
 /// The maximum retention of a queue.
 const MAX_RETENTION: Duration = Duration::from_secs(14 * 86_400);
 
-const MAX_CONCURRENT_DOWNLOADS: usize = 16;
+pub(super) const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// The archived events that may be without a ledger item, with their failure codes, by event and target.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ impl UnclaimedEvents {
         archive: &impl ArchiveReader,
         prefix: &str,
         since: Timestamp,
+        scope: &ReportScope<'_>,
         progress: &dyn Progress,
     ) -> Result<Self, AwsError> {
         let mut events = HashMap::new();
@@ -47,9 +50,11 @@ impl UnclaimedEvents {
             progress.advance(1);
             let (event, code) = match document {
                 Ok(document) if document.archived_at().is_some_and(|at| at < since) => continue,
+                Ok(document) if !is_within(&document, scope) => continue,
                 Ok(document) => {
                     (event_at_target(&document.event_id, &document.target), document.code())
                 }
+                Err(_) if *scope.selection != Selection::default() => continue,
                 // Counted by its key, because it is an archived event too.
                 Err(key) => {
                     let code = code_in(&key);
@@ -78,13 +83,18 @@ impl UnclaimedEvents {
     }
 }
 
+fn is_within(document: &Document, scope: &ReportScope<'_>) -> bool {
+    let is_later = |until| document.archived_at().is_some_and(|at| at >= until);
+    !scope.until.is_some_and(is_later) && is_selected(document, scope)
+}
+
 /// Returns the code in a key: `…/{event type}/{failure code}/{event id}-{first seen}.json`.
 fn code_in(key: &str) -> Option<FailureCode> {
     key.rsplit('/').nth(1).and_then(FailureCode::parse)
 }
 
 /// Reads an object. The inner error is the key of an object that is not readable.
-async fn read(
+pub(super) async fn read(
     archive: &impl ArchiveReader,
     object: ArchivedObject,
 ) -> Result<Result<Document, String>, AwsError> {

@@ -19,6 +19,7 @@ use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
+use super::selection_arguments::SelectionArguments;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
@@ -58,6 +59,8 @@ pub(crate) struct DiagnoseArgs {
     /// Look up the interactions in Genesys Cloud's analytics; the OAuth client needs analytics:conversationDetail:view.
     #[arg(long)]
     correlate: bool,
+    #[command(flatten)]
+    selection: SelectionArguments,
     /// The file of records.
     #[arg(long, value_name = "FILE", default_value = "eventbridge_diagnostics.json")]
     out: PathBuf,
@@ -74,6 +77,7 @@ pub(crate) struct DiagnoseArgs {
 
 impl DiagnoseArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let selection = self.selection.selection()?;
         // Open all files before anything is received, so that no receive is wasted.
         let mut outputs = Outputs {
             records: JsonReport::begin(&self.out, context.clock.now())?,
@@ -100,6 +104,7 @@ impl DiagnoseArgs {
         let options = DiagnoseOptions {
             target: &settings.target,
             rules: settings.limits.rules(settings.archive.is_some()),
+            selection: &selection,
             now: context.clock.now(),
             limit: self.limit,
             force: self.force,

@@ -1,13 +1,11 @@
 //! `plan`: writes a frozen list of dead letters that are sent again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
-use genesys_replay::clock::Timestamp;
-use genesys_replay::destination::{OriginalTargets, Redirects, ReplayTarget};
-use genesys_replay::failure::{Category, FailureCode};
+use genesys_replay::destination::{Arn, OriginalTargets, Redirects, ReplayTarget};
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
@@ -20,11 +18,11 @@ use genesys_replay_settings::ArchiveSettings;
 use genesys_replay_version::PROGRAM;
 use serde_json::json;
 
+use super::selection_arguments::SelectionArguments;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
 use crate::terminal::one_line;
-use crate::time_argument::parse_time;
 use crate::{files, table, terminal};
 
 /// Select rejected dead letters and write a plan for their replay. Sends nothing.
@@ -38,6 +36,8 @@ Examples:
   genesys-replay plan --function replay --code EXHAUSTED --target 'https://crm.example/*' --since 6h --reason 'CRM outage'
   # Parked messages of a function without an archive:
   genesys-replay plan --function replay --from parking --reason 'table was missing'
+  # Events of one queue of the contact centre, since yesterday afternoon:
+  genesys-replay plan --function replay --where '$..queueId=q-1' --since 'yesterday 16:00' --reason 'ticket 4712'
   # Some events by their ids, one per line:
   genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]
 pub(crate) struct PlanArgs {
@@ -50,33 +50,8 @@ pub(crate) struct PlanArgs {
     /// Read only objects whose keys begin with this; the default is the function's archive prefix.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
-    /// Only this category of the first failure; may be given several times, like the options below.
-    #[arg(long, value_name = "CATEGORY", value_parser = category)]
-    category: Vec<String>,
-    /// Only dead letters that were rejected with this failure code.
-    #[arg(long, value_name = "CODE", value_parser = code)]
-    code: Vec<String>,
-    /// Only event types that match; * stands for any text.
-    #[arg(long, value_name = "PATTERN")]
-    topic: Vec<String>,
-    /// Only targets that match; * stands for any text.
-    #[arg(long, value_name = "PATTERN")]
-    target: Vec<String>,
-    /// Only this interaction.
-    #[arg(long, value_name = "ID")]
-    interaction: Vec<String>,
-    /// Only the event with this id.
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-    id: Vec<String>,
-    /// Only the events with the ids in this file, one per line; - is stdin.
-    #[arg(long, value_name = "FILE")]
-    ids: Option<PathBuf>,
-    /// Only dead letters rejected since this time: RFC 3339, or a duration before now, such as 6h.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
-    /// Only dead letters rejected before this time.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    selection: SelectionArguments,
     /// Send the events of one target to another, which the function must allow; may be given several times. Events that the
     /// old target has are left out.
     #[arg(long, value_name = "FROM=TO")]
@@ -138,6 +113,7 @@ impl PlanArgs {
         if !self.deliver_again_to_new_target {
             builder.leave_out_delivered_elsewhere(&context.progress).await?;
         }
+        let considered = builder.considered();
         let (items, left_out) = builder.finish().await?;
         let plan = Plan::of(PlanContent {
             created_at: context.clock.now().to_string(),
@@ -172,7 +148,15 @@ impl PlanArgs {
             },
         )?;
         if count == 0 {
-            terminal::say("nothing to send, and no plan was written; the output lists the reasons");
+            let place = match &plan.content.source {
+                PlanSource::Archive { bucket, prefix } => format!("below s3://{bucket}/{prefix}"),
+                PlanSource::Parking { queue_arn } => format!("in {}", Arn::resource_of(queue_arn)),
+            };
+            let selected: u64 = plan.content.left_out.iter().map(|it| it.count).sum();
+            terminal::say(&format!(
+                "nothing to send, and no plan was written: {considered} dead letters were read {place}, {selected} selected and left out{}",
+                window(&plan.content.selection)
+            ));
             return Ok(ExitStatus::Findings);
         }
         terminal::say(&format!(
@@ -229,30 +213,11 @@ impl PlanArgs {
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {
-        let mut ids: BTreeSet<String> = self.id.iter().cloned().collect();
-        if let Some(file) = &self.ids {
-            let listed = read_ids(file)?;
-            if listed.is_empty() {
-                // Without a condition, every dead letter would be selected.
-                Err(UserError::new(
-                    format!("{} does not contain any ids", file.display()),
-                    ONE_ID_PER_LINE,
-                ))?;
-            }
-            ids.extend(listed);
-        }
         Ok(Selection {
-            categories: self.category.clone(),
-            codes: self.code.clone(),
-            topics: self.topic.clone(),
-            targets: self.target.clone(),
-            interactions: self.interaction.clone(),
-            ids,
-            since: self.since.map(|it| it.to_string()),
-            until: self.until.map(|it| it.to_string()),
             known_to_ledger: self.from == SourceArg::Ledger,
             open: self.open,
             forgotten: self.forgotten,
+            ..self.selection.selection()?
         })
     }
 }
@@ -309,32 +274,17 @@ pub(super) fn summary(plan: &Plan) -> String {
     chosen.into_iter().chain(unknown).chain(left_out).collect()
 }
 
+/// Returns the times of a selection, as they were understood.
+fn window(selection: &Selection) -> String {
+    let since = selection.since.iter().map(|since| format!(" since {since}"));
+    let until = selection.until.iter().map(|until| format!(" until {until}"));
+    let times: String = since.chain(until).collect();
+    if times.is_empty() { times } else { format!("; selected:{times}") }
+}
+
 pub(super) fn dead_letters(count: usize) -> String {
     match count {
         1 => "1 dead letter".to_owned(),
         _ => format!("{count} dead letters"),
     }
-}
-
-const ONE_ID_PER_LINE: &str = "write one event id per line";
-
-/// Returns the ids in a file, one per line, without empty lines and lines that begin with `#`.
-pub(super) fn read_ids(file: &Path) -> anyhow::Result<Vec<String>> {
-    let content = String::from_utf8(files::read(file)?).map_err(|_| {
-        UserError::new(format!("{} is not UTF-8 text", file.display()), ONE_ID_PER_LINE)
-    })?;
-    let lines = content.lines().map(str::trim);
-    let ids = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(ids.map(str::to_owned).collect())
-}
-
-fn category(text: &str) -> Result<String, String> {
-    let known = Category::ALL.map(Category::as_str);
-    let is_known = known.contains(&text).then(|| text.to_owned());
-    is_known.ok_or_else(|| format!("must be one of {}", known.join(", ")))
-}
-
-fn code(text: &str) -> Result<String, String> {
-    let code = FailureCode::parse(text).map(|code| code.to_string());
-    code.ok_or_else(|| "not a failure code; see the list: genesys-replay explain".to_owned())
 }

@@ -4,15 +4,15 @@ mod show;
 
 use std::path::PathBuf;
 
-use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
+use genesys_replay_cli::operator::plan::Selection;
 use genesys_replay_cli::operator::report;
 use genesys_replay_cli::operator::report::ReportScope;
 
+use super::selection_arguments::SelectionArguments;
 use crate::context::Context;
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
-use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
 /// Count the events by status, category, failure code, target and attempts.
@@ -27,9 +27,8 @@ Examples:
   genesys-replay report --since 24h --html report.html
   genesys-replay report --output json | jq .success_rate")]
 pub(crate) struct ReportArgs {
-    /// Only events that were first seen, or whose work ended last, since then: 24h, 7days or an RFC 3339 time.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
+    #[command(flatten)]
+    selection: SelectionArguments,
     /// The number of table segments that are read concurrently.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     segments: u32,
@@ -42,8 +41,24 @@ impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let settings = context.settings().await?;
-        let (segments, since, remember) = (self.segments, self.since, settings.remember);
-        let scope = ReportScope { segments, since, remember, now };
+        let SelectionArguments { since, until, .. } = self.selection;
+        // Without its times, because a report compares them with both times of an item.
+        let selection = Selection { since: None, until: None, ..self.selection.selection()? };
+        let scope = ReportScope {
+            segments: self.segments,
+            since,
+            until,
+            selection: &selection,
+            target: &settings.target,
+            remember: settings.remember,
+            now,
+        };
+        if settings.archive.is_none() && !selection.body.is_empty() {
+            Err(UserError::new(
+                "the ledger does not have the content of events, and the function has no archive",
+                "leave --where out, or compare the messages in the queue: genesys-replay diagnose --where",
+            ))?;
+        }
         let (aws, table) = (context.aws().await?, settings.table);
         let ledger = app::ledger(aws, &table);
         let archive = settings.archive.map(|it| (app::archive(aws, &it.bucket), it.prefix));

@@ -14,8 +14,12 @@ const MAX_GROUPS_SHOWN: usize = 40;
 
 pub(super) fn of(diagnosis: &Diagnosis) -> String {
     let queue = diagnosis.queue.name();
+    let others = match diagnosis.not_selected {
+        0 => String::new(),
+        _ => format!(" of {} received", diagnosis.received()),
+    };
     if diagnosis.total == 0 {
-        return format!("{queue}: no dead letters");
+        return format!("{queue}: no dead letters{others}");
     }
     let groups = diagnosis.groups.all();
     let mut table = Table::new();
@@ -45,7 +49,7 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut text = format!(
-        "{queue}: dead letters: {}, groups: {}\n\n{}",
+        "{queue}: dead letters: {}{others}, groups: {}\n\n{}",
         diagnosis.total,
         groups.len(),
         trimmed(&table)

@@ -18,7 +18,7 @@ use crate::terminal::{self, one_line};
 const MAX_LINES: usize = 15;
 
 /// Returns the report for programs. It begins with the members of seed tutorial 002's health report, under their names.
-pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
+pub(super) fn json(report: &LedgerReport, scope: &ReportScope<'_>) -> Value {
     let object = |pairs: Vec<(String, u64)>| -> BTreeMap<_, _> { pairs.into_iter().collect() };
     let oldest = report.oldest_open.as_ref().map(|open| {
         json!({ "key": open.key, "status": open.status.as_str(), "since": open.since.to_string() })
@@ -33,7 +33,9 @@ pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
         "archived_without_ledger_item": report.archived_without_item.as_ref().map(|it| object(it.sorted())),
         "generated_at": scope.now.to_string(),
         "since": scope.since.map(|since| since.to_string()),
+        "until": scope.until.map(|until| until.to_string()),
         "left_out_as_older": report.older,
+        "not_selected": report.not_selected,
         "failure_code_distribution": object(report.codes.sorted()),
         "target_distribution": object(report.targets.sorted()),
         "attempts_histogram": object(attempts(report)),
@@ -43,15 +45,16 @@ pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
     })
 }
 
-pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> String {
+pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope<'_>) -> String {
     let without_item = report.without_item();
     let more = match without_item {
         0 => String::new(),
         count => format!(" and {count} archived without a ledger item"),
     };
     let mut text = vec![format!(
-        "{} events in {name}{more}{}, {:.1} % of {} delivered\n",
+        "{} events{} in {name}{more}{}, {:.1} % of {} delivered\n",
         report.total,
+        selected(report),
         window(scope),
         report.success_rate(),
         report.all(),
@@ -98,7 +101,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
     text.concat()
 }
 
-pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> Page {
+pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope<'_>) -> Page {
     let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
     let open = report.of("DEFERRED") + report.of("IN_PROGRESS");
     let mut facts = vec![
@@ -208,9 +211,18 @@ fn attempts(report: &LedgerReport) -> Vec<(String, u64)> {
     attempts.map(|(count, events)| (name(*count), *events)).collect()
 }
 
-fn window(scope: &ReportScope) -> String {
+/// Returns the number of items from which the events are selected.
+fn selected(report: &LedgerReport) -> String {
+    match report.not_selected {
+        0 => String::new(),
+        others => format!(" selected of {}", report.total + others),
+    }
+}
+
+fn window(scope: &ReportScope<'_>) -> String {
     let since = scope.since.map(|since| format!(" since {since}"));
-    since.unwrap_or_default()
+    let until = scope.until.map(|until| format!(" until {until}"));
+    since.into_iter().chain(until).collect()
 }
 
 fn age(age: Duration) -> String {
