@@ -41,7 +41,7 @@ pub(crate) struct SelectionArguments {
     /// Only the events with the ids in this file, one per line; - is stdin.
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
-    /// Only events with this value in their JSON: a JSON pointer or JSONPath, such as
+    /// Only events with this value in their JSON: a JSON pointer or a JSON path, such as
     /// /detail/eventBody/queueId=q-1 or '$..queueId=q-1'. If given several times, all must match.
     #[arg(long, value_name = "PATH=VALUE", value_parser = condition)]
     r#where: Vec<BodyCondition>,
