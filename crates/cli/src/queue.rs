@@ -2,6 +2,7 @@
 
 pub mod drain;
 pub mod held;
+pub mod receive_cost;
 pub mod sqs;
 
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! A diagnosis costs one receive of each message, and stops before messages move to the parking queue.
 
 use genesys_replay_cli::operator::diagnose::DiagnoseError;
+use genesys_replay_cli::queue::receive_cost::ReceiveRefusal;
 use genesys_test_support::TestResult;
 
 use super::lazy_queue::{LazyQueue, dead_letter};
@@ -12,13 +13,13 @@ async fn diagnose_refuses_a_tight_redrive_policy_before_receiving() -> TestResul
     let looked = look_at(&shelf, look()).await;
     assert!(matches!(
         &looked.diagnosis,
-        Err(DiagnoseError::Tight { max_receives: 3, parking }) if parking == "parked"
+        Err(DiagnoseError::Receives(ReceiveRefusal::Tight { max_receives: 3, parking })) if parking == "parked"
     ));
     assert_eq!(shelf.calls(), 0);
     let mut forced = look();
     forced.force = true;
     let looked = look_at(&shelf, forced).await;
-    assert_eq!((looked.well()?.total, looked.well()?.at_last_receive), (5, 0));
+    assert_eq!((looked.well()?.total, looked.well()?.cost.at_last_receive), (5, 0));
     Ok(())
 }
 
@@ -28,7 +29,12 @@ async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestRes
     shelf.received(120, 12);
     let looked = look_at(&shelf, look()).await;
     match &looked.diagnosis {
-        Err(DiagnoseError::LastReceive { messages, received, max_receives: 13, parking }) => {
+        Err(DiagnoseError::Receives(ReceiveRefusal::LastReceive {
+            messages,
+            received,
+            max_receives: 13,
+            parking,
+        })) => {
             assert_eq!((*messages, parking.as_str()), (1, "parked"));
             assert!((121..400).contains(received), "{received}");
         }
@@ -44,7 +50,7 @@ async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestRes
 async fn diagnose_continues_when_one_receive_is_left() -> TestResult {
     let shelf = LazyQueue::new(40, dead_letter).redriven(13, 11);
     let looked = look_at(&shelf, look()).await;
-    assert_eq!((looked.well()?.total, looked.well()?.at_last_receive), (40, 0));
+    assert_eq!((looked.well()?.total, looked.well()?.cost.at_last_receive), (40, 0));
     Ok(())
 }
 
@@ -58,7 +64,7 @@ async fn diagnose_with_force_counts_messages_at_their_last_receive() -> TestResu
     forced.force = true;
     let looked = look_at(&shelf, forced).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.at_last_receive), (40, 3));
+    assert_eq!((diagnosis.total, diagnosis.cost.at_last_receive), (40, 3));
     assert!(diagnosis.notes().iter().any(|note| note.starts_with("At their last receive: 3.")));
     Ok(())
 }

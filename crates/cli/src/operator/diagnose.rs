@@ -36,12 +36,13 @@ use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
 use crate::queue::drain::QueueDrain;
 use crate::queue::held::{HeldMessages, Released};
+use crate::queue::receive_cost::{ReceiveCost, ReceiveRefusal};
 use crate::queue::{QueueFacts, QueueReader};
 use analyzer::Analyzer;
 pub use correlate::Correlation;
 pub use finding::MessageFinding;
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
-use receiver::MessageReceiver;
+use receiver::{MessageReceiver, Received};
 
 /// The number of concurrent receive calls: 100,000 messages are 10,000 calls of some 20 ms.
 const MAX_CONCURRENT_RECEIVES: usize = 8;
@@ -52,10 +53,6 @@ pub const MAX_MESSAGES_IN_MEMORY: usize =
 
 /// The number of consecutive receives without a new message that end a diagnosis.
 const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
-
-/// The highest `maxReceiveCount` of a queue that is not examined without force: one diagnosis costs a third of its
-/// receives, or more.
-pub const MIN_RECEIVES_WITHOUT_FORCE: u32 = 3;
 
 /// The maximum time that an interrupted diagnosis waits for open calls, to make their messages visible again too.
 const MAX_RELEASE_WAIT: Duration = Duration::from_secs(5);
@@ -132,8 +129,8 @@ pub struct Diagnosis {
     /// The number of received messages that are not selected.
     pub not_selected: u64,
     pub groups: Groups,
-    /// The number of received messages that are at their last receive: the next receive moves them away.
-    pub at_last_receive: u64,
+    /// The receives that the diagnosis has cost.
+    pub cost: ReceiveCost,
     /// The number of messages that were examined without the ledger.
     pub without_ledger: u64,
     pub correlation: Option<Correlation>,
@@ -143,15 +140,8 @@ pub struct Diagnosis {
 /// The reason why a diagnosis failed. All received messages are made visible again.
 #[derive(Debug, thiserror::Error)]
 pub enum DiagnoseError {
-    /// The redrive policy allows so few receives that one diagnosis costs too much.
-    #[error(
-        "a message of this queue moves to the parking queue {parking} after {max_receives} receives, and a diagnosis costs one of them"
-    )]
-    Tight { max_receives: u32, parking: String },
-    #[error(
-        "the next receive would move {messages} of the {received} messages received so far to the parking queue {parking}: their {max_receives} receives are used up"
-    )]
-    LastReceive { messages: u64, received: u64, max_receives: u32, parking: String },
+    #[error(transparent)]
+    Receives(#[from] ReceiveRefusal),
     #[error(transparent)]
     Aws(#[from] AwsError),
     #[error("the findings cannot be written")]
@@ -170,16 +160,17 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         stop: impl Future<Output = ()>,
     ) -> Result<Diagnosis, DiagnoseError> {
         let queue = self.reader.facts().await?;
-        self.check_receives(options, &queue)?;
+        let cost = ReceiveCost::new(queue.redrive.clone(), options.force);
+        cost.check()?;
+        self.warn_of_limits(&queue);
         let generated_at = self.clock.now();
         self.progress.begin(&format!("examining {}", queue.name()), Some(queue.visible));
         let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
         let receiver = MessageReceiver {
             drain: QueueDrain::new(self.reader, &held, MAX_RECEIVES_WITHOUT_NEW),
-            redrive: queue.redrive.as_ref(),
             options,
             run_time,
-            state: Mutex::default(),
+            state: Mutex::new(Received::new(cost)),
         };
         let mut analyzer = Analyzer::new(self, options);
         let finished = {
@@ -242,7 +233,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
             total: analyzer.total,
             not_selected: analyzer.not_selected,
             groups: analyzer.groups,
-            at_last_receive: totals.at_last_receive,
+            cost: totals.cost,
             without_ledger: analyzer.without_ledger,
             correlation: analyzer.correlator.map(|it| it.counts),
             released,
@@ -282,19 +273,9 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         released
     }
 
-    /// Checks that a diagnosis costs few enough receives, and warns of its limits before it begins.
-    fn check_receives(
-        &self,
-        options: DiagnoseOptions<'_>,
-        queue: &QueueFacts,
-    ) -> Result<(), DiagnoseError> {
+    /// Warns of the limits of a diagnosis before it begins.
+    fn warn_of_limits(&self, queue: &QueueFacts) {
         if let Some(redrive) = &queue.redrive {
-            if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !options.force {
-                return Err(DiagnoseError::Tight {
-                    max_receives: redrive.max_receives,
-                    parking: redrive.parking_name().to_owned(),
-                });
-            }
             self.progress.warn(&format!(
                 "this diagnosis costs one receive of each message, of {} before it moves to {}",
                 redrive.max_receives,
@@ -312,6 +293,5 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 "messages that are in flight or delayed, and cannot be received now: about {elsewhere}"
             ));
         }
-        Ok(())
     }
 }

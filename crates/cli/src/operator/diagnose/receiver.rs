@@ -3,16 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genesys_replay::message::Message;
-use genesys_replay::queue::{MAX_BATCH_ENTRIES, Redrive};
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc::Sender;
 
 use super::{DiagnoseError, DiagnoseOptions, RunTime};
 use crate::queue::QueueReader;
 use crate::queue::drain::QueueDrain;
+use crate::queue::receive_cost::ReceiveCost;
 
 pub(super) struct MessageReceiver<'a, O> {
     pub(super) drain: QueueDrain<'a, O>,
-    pub(super) redrive: Option<&'a Redrive>,
     pub(super) options: DiagnoseOptions<'a>,
     pub(super) run_time: RunTime,
     pub(super) state: Mutex<Received>,
@@ -20,14 +20,18 @@ pub(super) struct MessageReceiver<'a, O> {
 
 #[derive(Debug, Default)]
 pub(super) struct Received {
-    /// The number of new messages, including those beyond the limit.
-    messages: u64,
-    /// The number of messages that the next receive moves away.
-    pub(super) at_last_receive: u64,
+    /// The receives of new messages, including those beyond the limit.
+    pub(super) cost: ReceiveCost,
     /// The error that ended the receivers.
     pub(super) error: Option<DiagnoseError>,
     stopped: bool,
     open_calls: u64,
+}
+
+impl Received {
+    pub(super) fn new(cost: ReceiveCost) -> Self {
+        Self { cost, ..Self::default() }
+    }
 }
 
 impl<O: QueueReader> MessageReceiver<'_, O> {
@@ -65,7 +69,7 @@ impl<O: QueueReader> MessageReceiver<'_, O> {
     /// Returns true if another call may begin. Assumes that each open call returns a full batch.
     fn begin(&self) -> bool {
         let mut state = self.state();
-        let coming = state.messages + state.open_calls * MAX_BATCH_ENTRIES as u64;
+        let coming = state.cost.received + state.open_calls * MAX_BATCH_ENTRIES as u64;
         let may = !state.stopped
             && self.drain.end().is_none()
             && self.options.limit.is_none_or(|limit| coming < limit);
@@ -77,20 +81,10 @@ impl<O: QueueReader> MessageReceiver<'_, O> {
     fn accept(&self, mut new: Vec<Message>) -> Vec<Message> {
         let mut state = self.state();
         state.open_calls -= 1;
-        let before = state.messages;
-        state.messages += new.len() as u64;
-        if let Some(redrive) = self.redrive {
-            let last = |message: &&Message| message.receive_count >= redrive.max_receives;
-            state.at_last_receive += new.iter().filter(last).count() as u64;
-            if state.at_last_receive > 0 && !self.options.force {
-                state.stopped = true;
-                state.error = Some(DiagnoseError::LastReceive {
-                    messages: state.at_last_receive,
-                    received: state.messages,
-                    max_receives: redrive.max_receives,
-                    parking: redrive.parking_name().to_owned(),
-                });
-            }
+        let before = state.cost.received;
+        if let Err(refusal) = state.cost.add(&new) {
+            state.stopped = true;
+            state.error = Some(refusal.into());
         }
         if let Some(limit) = self.options.limit {
             // Messages beyond the limit are only made visible again.

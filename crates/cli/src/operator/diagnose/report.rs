@@ -98,8 +98,8 @@ impl Diagnosis {
         facts.extend(
             steps.map(|(step, count)| fact(format!("next: {}", step.to_lowercase()), *count)),
         );
-        if self.at_last_receive > 0 {
-            facts.push(fact("at their last receive".to_owned(), self.at_last_receive));
+        if self.cost.at_last_receive > 0 {
+            facts.push(fact("at their last receive".to_owned(), self.cost.at_last_receive));
         }
         facts.extend(
             missing.map(|missing| fact("interactions not in analytics".to_owned(), missing)),
@@ -139,7 +139,7 @@ impl Diagnosis {
             ("Without a group", self.groups.other, "There are more groups than the maximum."),
             (
                 "At their last receive",
-                self.at_last_receive,
+                self.cost.at_last_receive,
                 "The next receive moves them to the parking queue. Examine them there with `--parking`.",
             ),
             (
@@ -192,7 +192,7 @@ impl Diagnosis {
             "next_steps": self.groups.next_steps,
             "groups": self.groups.all(),
             "in_no_group": self.groups.other,
-            "at_last_receive": self.at_last_receive,
+            "at_last_receive": self.cost.at_last_receive,
             "without_ledger": self.without_ledger,
             "correlation": self.correlation,
             "not_shown_again": self.released.hidden,

@@ -155,6 +155,9 @@ impl DiagnoseArgs {
         page: Option<tempfile::NamedTempFile>,
         diagnosis: &Diagnosis,
     ) -> anyhow::Result<ExitStatus> {
+        for cost in [diagnosis.cost.shown(), diagnosis.cost.last_receives()].into_iter().flatten() {
+            terminal::say(&cost);
+        }
         outputs.records.finish(diagnosis.total)?;
         terminal::say(&format!("the records: {}", self.out.display()));
         if let Some(saved) = outputs.saved {
@@ -205,13 +208,10 @@ fn refusal(error: DiagnoseError) -> anyhow::Error {
     let what = with_causes(&error);
     let remedy = match error {
         DiagnoseError::Aws(error) => return error.into(),
-        DiagnoseError::Tight { .. } => {
-            "examine the parking queue (--parking), raise maxReceiveCount temporarily, or continue with --force"
+        DiagnoseError::Receives(refusal) => refusal.remedy("--parking"),
+        DiagnoseError::Io(_) => {
+            "make room on the disk, or name another folder (--out, --save)".to_owned()
         }
-        DiagnoseError::LastReceive { .. } => {
-            "all messages were made visible again; raise maxReceiveCount temporarily, examine the parking queue (--parking), or continue with --force"
-        }
-        DiagnoseError::Io(_) => "make room on the disk, or name another folder (--out, --save)",
     };
     UserError::new(what, remedy).into()
 }
