@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::digest::hexadecimal;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay_cli::operator::apply::{DeadLetterSource, Fetched, ParkingQueueSource};
+use genesys_replay_cli::operator::apply::{DeadLetterSource, Fetched, QueueSource};
 use genesys_replay_cli::operator::plan::{Location, PlanItem, Predicted};
 use genesys_test_support::{
     FUNCTION, HIDDEN_SECONDS, TestResult, conversation_event, on_failure_body,
@@ -219,7 +219,7 @@ fn planned(count: usize) -> Vec<PlanItem> {
 
 #[tokio::test(start_paused = true)]
 async fn parking_source_receives_again_after_the_visibility_timeout() -> TestResult {
-    let mut source = ParkingQueueSource::new(LazyQueue::new(10, parked));
+    let mut source = QueueSource::new(LazyQueue::new(10, parked));
     let items = planned(10);
     let mut todo: VecDeque<usize> = (0..10).collect();
     let first = source.fetch(&items, &mut todo, 1).await?;

@@ -24,7 +24,7 @@ use crate::operator::plan::{Plan, PlanItem};
 pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
 pub use resume::{Drift, LedgerChange, drift};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
-pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, ParkingQueueSource};
+pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, QueueSource};
 use wave::{Wave, grown, share};
 
 #[derive(Clone, Copy, Debug)]

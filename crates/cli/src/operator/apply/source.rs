@@ -121,7 +121,7 @@ impl<A: ArchiveReader> ArchiveSource<'_, A> {
 }
 
 /// The dead letters in the parking queue, in the order of the queue's answers.
-pub struct ParkingQueueSource<O> {
+pub struct QueueSource<O> {
     queue: O,
     held: HeldMessages,
     /// Wanted messages that were received and not fetched yet: those of one call at most.
@@ -130,7 +130,7 @@ pub struct ParkingQueueSource<O> {
     received: Instant,
 }
 
-impl<O: QueueReader> ParkingQueueSource<O> {
+impl<O: QueueReader> QueueSource<O> {
     pub fn new(queue: O) -> Self {
         Self {
             queue,
@@ -153,7 +153,7 @@ impl<O: QueueReader> ParkingQueueSource<O> {
     }
 }
 
-impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
+impl<O: QueueReader> DeadLetterSource for QueueSource<O> {
     async fn fetch(
         &mut self,
         items: &[PlanItem],

@@ -14,7 +14,7 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{
     Apply, ApplyError, ArchiveSource, DeadLetterSource, DirectSender, History, Options,
-    ParkingQueueSource, QueueSender, Sender, StopReason, Summary,
+    QueueSender, QueueSource, Sender, StopReason, Summary,
 };
 use genesys_replay_cli::operator::plan::{Plan, PlanSource};
 use genesys_replay_lambda::app as wiring;
@@ -163,7 +163,7 @@ impl ApplyArgs {
                 self.send(context, plan, audit, ArchiveSource(&archive), sender).await
             }
             PlanSource::Parking { queue_arn } => {
-                let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
+                let parking = QueueSource::new(app::reader(aws, queue_arn).await?);
                 self.send(context, plan, audit, parking, sender).await
             }
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
-use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, ParkingQueueSource};
+use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, QueueSource};
 use genesys_replay_cli::operator::plan::{Editing, Edits, Plan, PlanItem, PlanSource};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ impl EditArgs {
                 self.edits(context, &plan, &editing, ArchiveSource(&archive)).await
             }
             PlanSource::Parking { queue_arn } => {
-                let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
+                let parking = QueueSource::new(app::reader(aws, queue_arn).await?);
                 self.edits(context, &plan, &editing, parking).await
             }
         }?;
