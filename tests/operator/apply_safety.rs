@@ -78,9 +78,9 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     run(&plan, OPTIONS, sends(&ledger, 9), &ledger, &mut journal, none).await?;
     // As after a kill when the last message was sent.
     let is_last = |entry: &AuditEntry| match &entry.event {
-        AuditEvent::LeftParking { key, .. } | AuditEvent::Outcome { key, .. } => {
-            key.starts_with("e-2|")
-        }
+        AuditEvent::LeftQueue { key, .. }
+        | AuditEvent::LeftParking { key, .. }
+        | AuditEvent::Outcome { key, .. } => key.starts_with("e-2|"),
         AuditEvent::Begun { .. }
         | AuditEvent::Wave { .. }
         | AuditEvent::Sending { .. }

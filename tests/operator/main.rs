@@ -17,6 +17,7 @@ mod large;
 mod parking;
 mod plan;
 mod proxy;
+mod queued;
 mod reconcile;
 mod redirect;
 mod report;

@@ -20,6 +20,7 @@ use crate::ledger::Record;
 pub use builder::{PlanBuilder, PlanContext};
 pub use edit::{Change, EditError, Editing, Edits};
 pub use selection::Selection;
+pub use sources::CollectError;
 
 pub const PLAN_FORMAT: &str = "genesys-replay plan 1";
 
@@ -67,6 +68,10 @@ pub enum PlanSource {
     Archive {
         bucket: String,
         prefix: String,
+    },
+    /// The queue that the function drains. A dead letter is deleted once its copy is stored.
+    Queue {
+        queue_arn: String,
     },
     /// The parking queue, which the dead letters leave once they are sent.
     Parking {

@@ -59,6 +59,13 @@ pub enum AuditEvent {
         /// The reason why the message is still there; `None` if it left.
         error: Option<String>,
     },
+    /// The original of a dead letter left the queue, because its copy is stored, or its deletion failed. The ledger has the
+    /// event in both cases.
+    LeftQueue {
+        key: String,
+        /// The reason why the message is still there; `None` if it left.
+        error: Option<String>,
+    },
     /// A dead letter is settled.
     Outcome {
         key: String,
@@ -101,7 +108,7 @@ pub struct History {
     pub direct: Option<bool>,
     /// The states of the items, by key. Items without an entry were not sent.
     pub states: HashMap<String, ItemState>,
-    /// The keys of items that were certainly sent and, as far as is known, have not left the parking queue.
+    /// The keys of items that were certainly sent and, as far as is known, have not left their queue.
     pub still_in_source: HashSet<String>,
 }
 
@@ -147,7 +154,7 @@ impl History {
             }
             AuditEvent::NotSent { key, .. } => drop(self.states.remove(&key)),
             AuditEvent::Doubtful { key, .. } => set(key, ItemState::Doubtful),
-            AuditEvent::LeftParking { key, error } => {
+            AuditEvent::LeftQueue { key, error } | AuditEvent::LeftParking { key, error } => {
                 if error.is_none() {
                     self.still_in_source.remove(&key);
                 }

@@ -105,11 +105,14 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 }
             }
         }
-        let is_parked = matches!(self.plan.content.source, PlanSource::Parking { .. });
-        if !is_parked || still_in_source.is_empty() {
+        let leaves_source = match self.plan.content.source {
+            PlanSource::Queue { .. } | PlanSource::Parking { .. } => true,
+            PlanSource::Archive { .. } => false,
+        };
+        if !leaves_source || still_in_source.is_empty() {
             return Ok(());
         }
-        // Delete the messages from the parking queue that an earlier run sent and did not see deleted.
+        // Delete the messages from their queue that an earlier run sent and did not see deleted.
         while !still_in_source.is_empty() {
             let items = &self.plan.content.items;
             let fetched = self.source.fetch(items, &mut still_in_source, MAX_BATCH_ENTRIES).await?;

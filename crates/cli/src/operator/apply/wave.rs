@@ -13,7 +13,7 @@ use super::{
 };
 use crate::ledger::LedgerReader;
 use crate::operator::classified_message::ClassifiedMessage;
-use crate::operator::plan::PlanItem;
+use crate::operator::plan::{PlanItem, PlanSource};
 
 /// The maximum size of a wave, whatever the ramp, because a run stops for failures only at the end of a wave.
 const MAX_WAVE_MESSAGES: usize = 1_000;
@@ -53,6 +53,10 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             taken += fetched.len();
             run.next = Some(Instant::now() + self.pause(fetched.len()));
             self.send(run, &mut wave, fetched).await?;
+        }
+        if matches!(self.plan.content.source, PlanSource::Queue { .. }) {
+            // The function must receive the copies, and the messages that are not in the plan.
+            self.source.release_unsent().await;
         }
         Ok(wave)
     }
@@ -144,13 +148,18 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             let error = left.err().map(|error| error.reason);
             if let Some(error) = &error {
                 self.progress.warn(&format!(
-                    "{} was sent, but is still in the parking queue: {error}",
+                    "{} was sent, but is still in its queue: {error}",
                     item.event_id()
                 ));
                 run.summary.still_in_source.push(item.shown());
             }
             let key = item.key.clone();
-            self.write(AuditEvent::LeftParking { key, error })?;
+            self.write(match self.plan.content.source {
+                PlanSource::Queue { .. } => AuditEvent::LeftQueue { key, error },
+                PlanSource::Archive { .. } | PlanSource::Parking { .. } => {
+                    AuditEvent::LeftParking { key, error }
+                }
+            })?;
         }
         Ok(())
     }

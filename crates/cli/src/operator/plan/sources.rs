@@ -15,6 +15,7 @@ use crate::operator::Progress;
 use crate::queue::QueueReader;
 use crate::queue::drain::{DrainEnd, MAX_REPEATED_RECEIVES, QueueDrain};
 use crate::queue::held::HeldMessages;
+use crate::queue::receive_cost::{ReceiveCost, ReceiveRefusal};
 
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
@@ -68,16 +69,23 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         Ok(())
     }
 
-    /// Collects all messages of a queue, and makes them visible again at the end.
+    /// Collects the messages of a queue, at most `limit`, and makes them visible again at the end. Counts their receives in
+    /// `cost`, also after an error.
+    ///
+    /// # Errors
+    /// [`CollectError`].
     pub async fn collect_from_queue(
         &mut self,
         queue: &impl QueueReader,
+        limit: Option<u64>,
+        cost: &mut ReceiveCost,
         progress: &dyn Progress,
-    ) -> Result<(), AwsError> {
+    ) -> Result<(), CollectError> {
+        cost.check()?;
         progress.begin("reading the queue", None);
         let held = HeldMessages::default();
         let drain = QueueDrain::new(queue, &held, MAX_REPEATED_RECEIVES);
-        let collected = self.collect_received(&drain, progress).await;
+        let collected = self.collect_received(&drain, limit, cost, progress).await;
         let hidden = held.release(queue, |_| {}).await.hidden;
         progress.end();
         if hidden > 0 {
@@ -91,10 +99,21 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
     async fn collect_received(
         &mut self,
         drain: &QueueDrain<'_, impl QueueReader>,
+        limit: Option<u64>,
+        cost: &mut ReceiveCost,
         progress: &dyn Progress,
-    ) -> Result<(), AwsError> {
+    ) -> Result<(), CollectError> {
         while drain.end().is_none() {
-            for message in drain.receive(VISIBILITY_TIMEOUT).await? {
+            if limit.is_some_and(|limit| cost.received >= limit) {
+                progress.warn(&format!(
+                    "stopped at --limit after {} messages; the queue may have more",
+                    cost.received
+                ));
+                return Ok(());
+            }
+            let received = drain.receive(VISIBILITY_TIMEOUT).await?;
+            cost.add(&received)?;
+            for message in received {
                 progress.advance(1);
                 let message_id = message.id.to_string();
                 let rejection = Rejection { at: message.sent_at, ..Rejection::default() };
@@ -108,6 +127,15 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         }
         Ok(())
     }
+}
+
+/// The reason why the messages of a queue were not collected. All received messages are visible again.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    #[error(transparent)]
+    Receives(#[from] ReceiveRefusal),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
 }
 
 /// Reads an object; `None` if it was deleted after it was listed. The inner error is the reason why only this object is

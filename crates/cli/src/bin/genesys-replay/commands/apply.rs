@@ -162,9 +162,9 @@ impl ApplyArgs {
                 let archive = app::archive(aws, bucket);
                 self.send(context, plan, audit, ArchiveSource(&archive), sender).await
             }
-            PlanSource::Parking { queue_arn } => {
-                let parking = QueueSource::new(app::reader(aws, queue_arn).await?);
-                self.send(context, plan, audit, parking, sender).await
+            PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
+                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
+                self.send(context, plan, audit, queue, sender).await
             }
         }
     }

@@ -68,9 +68,9 @@ impl EditArgs {
                 let archive = app::archive(aws, bucket);
                 self.edits(context, &plan, &editing, ArchiveSource(&archive)).await
             }
-            PlanSource::Parking { queue_arn } => {
-                let parking = QueueSource::new(app::reader(aws, queue_arn).await?);
-                self.edits(context, &plan, &editing, parking).await
+            PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
+                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
+                self.edits(context, &plan, &editing, queue).await
             }
         }?;
         let count = edits.len();

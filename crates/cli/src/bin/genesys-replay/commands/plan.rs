@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::destination::{Arn, OriginalTargets, Redirects, ReplayTarget};
+use genesys_replay::queue::Redrive;
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::plan::{
-    Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
+    CollectError, Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
 };
 use genesys_replay_cli::queue::QueueReader;
+use genesys_replay_cli::queue::receive_cost::ReceiveCost;
 use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_settings::ArchiveSettings;
 use genesys_replay_version::PROGRAM;
@@ -30,6 +32,7 @@ use crate::{files, table, terminal};
 /// The plan is a frozen list with a hash. `apply` sends only the listed events, and refuses the plan if the ledger item
 /// of one has changed meanwhile.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[command(after_help = "\
 Examples:
   # After an outage of the CRM, from the archive:
@@ -38,13 +41,16 @@ Examples:
   genesys-replay plan --function replay --from parking --reason 'table was missing'
   # Events of one queue of the contact centre, since yesterday afternoon:
   genesys-replay plan --function replay --where '$..queueId=q-1' --since 'yesterday 16:00' --reason 'ticket 4712'
+  # Messages that wait in the queue, before the function is enabled again:
+  genesys-replay plan --function replay --from queue --code TARGET_UNAVAILABLE --reason 'CRM is back'
   # Some events by their ids, one per line:
   genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]
 pub(crate) struct PlanArgs {
     /// The reason, for later readers of the plan.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// The source: the archive, the parking queue, or the events that the ledger has as rejected (read from the archive).
+    /// The source: the archive, the queue that the function drains, its parking queue, or the events that the ledger has as
+    /// rejected (read from the archive).
     #[arg(long, value_name = "PLACE", default_value = "archive")]
     from: SourceArg,
     /// Read only objects whose keys begin with this; the default is the function's archive prefix.
@@ -65,6 +71,12 @@ pub(crate) struct PlanArgs {
     /// Also events that were archived longer ago than the ledger's retention and may have been delivered since.
     #[arg(long)]
     forgotten: bool,
+    /// Stop after about this many messages of a queue.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Read the queue although messages reach their last receive.
+    #[arg(long)]
+    force: bool,
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "plan.json")]
     out: PathBuf,
@@ -79,6 +91,7 @@ const REDIRECT_HINT: &str = "give the old and the new ARN: --redirect <old ARN>=
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SourceArg {
     Archive,
+    Queue,
     Parking,
     Ledger,
 }
@@ -105,7 +118,13 @@ impl PlanArgs {
         };
         let mut builder = PlanBuilder::new(&ledger, about, &selection, context.clock.now());
         let source = match self.from {
-            SourceArg::Parking => collect_from_parking_queue(context, &mut builder, &queue).await?,
+            SourceArg::Queue => {
+                self.collect_from_queue(context, &mut builder, &queue, None).await?
+            }
+            SourceArg::Parking => {
+                let parking = parking_queue(context, &queue).await?;
+                self.collect_from_queue(context, &mut builder, &queue, Some(&parking)).await?
+            }
             SourceArg::Archive | SourceArg::Ledger => {
                 self.collect_from_archive(context, &mut builder, settings.archive).await?
             }
@@ -150,7 +169,9 @@ impl PlanArgs {
         if count == 0 {
             let place = match &plan.content.source {
                 PlanSource::Archive { bucket, prefix } => format!("below s3://{bucket}/{prefix}"),
-                PlanSource::Parking { queue_arn } => format!("in {}", Arn::resource_of(queue_arn)),
+                PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
+                    format!("in {}", Arn::resource_of(queue_arn))
+                }
             };
             let selected: u64 = plan.content.left_out.iter().map(|it| it.count).sum();
             terminal::say(&format!(
@@ -185,6 +206,69 @@ impl PlanArgs {
         let reader = app::archive(context.aws().await?, &bucket);
         builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
         Ok(PlanSource::Archive { bucket, prefix })
+    }
+
+    /// Collects the messages of the queue, or of its parking queue.
+    async fn collect_from_queue(
+        &self,
+        context: &Context,
+        builder: &mut PlanBuilder<'_, DynamoDbReader>,
+        queue: &SqsReader,
+        parking: Option<&SqsReader>,
+    ) -> anyhow::Result<PlanSource> {
+        let read = parking.unwrap_or(queue);
+        let facts = read.facts().await?;
+        if facts.fifo {
+            context.progress.warn(
+                "the queue is FIFO: the plan can contain only the first messages of each group",
+            );
+        }
+        let elsewhere = facts.in_flight + facts.delayed;
+        if elsewhere > 0 {
+            context.progress.warn(&format!(
+                "messages that wait for their next attempt or are in flight, and cannot be received now: about {elsewhere}"
+            ));
+        }
+        let redrive = facts.redrive.clone().filter(|_| parking.is_none());
+        let parked = self.parked(context, redrive.as_ref()).await?;
+        let mut cost = ReceiveCost::new(facts.redrive, self.force);
+        let collected =
+            builder.collect_from_queue(read, self.limit, &mut cost, &context.progress).await;
+        for line in [cost.shown(), cost.last_receives()].into_iter().flatten() {
+            terminal::say(&line);
+        }
+        collected.map_err(|error| match error {
+            CollectError::Aws(error) => anyhow::Error::from(error),
+            CollectError::Receives(refusal) => {
+                UserError::new(refusal.to_string(), refusal.remedy("--from parking")).into()
+            }
+        })?;
+        if let (Some(before), Some(after)) = (parked, self.parked(context, redrive.as_ref()).await?)
+            && after > before
+        {
+            let count = after - before;
+            context.progress.warn(&format!(
+                "about {count} messages had no receive left and are in the parking queue now: plan --from parking"
+            ));
+        }
+        let queue_arn = facts.arn;
+        Ok(match parking {
+            Some(_) => PlanSource::Parking { queue_arn },
+            None => PlanSource::Queue { queue_arn },
+        })
+    }
+
+    /// Returns the approximate number of messages in the parking queue, if reading the queue may add some.
+    async fn parked(
+        &self,
+        context: &Context,
+        redrive: Option<&Redrive>,
+    ) -> anyhow::Result<Option<u64>> {
+        let Some(redrive) = redrive.filter(|_| self.force) else {
+            return Ok(None);
+        };
+        let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
+        Ok(Some(parking.facts().await?.depth()))
     }
 
     /// Returns the redirects of this plan, as far as the function would deliver to the new targets.
@@ -222,11 +306,8 @@ impl PlanArgs {
     }
 }
 
-async fn collect_from_parking_queue(
-    context: &Context,
-    builder: &mut PlanBuilder<'_, DynamoDbReader>,
-    queue: &SqsReader,
-) -> anyhow::Result<PlanSource> {
+/// Returns the parking queue of a queue.
+async fn parking_queue(context: &Context, queue: &SqsReader) -> anyhow::Result<SqsReader> {
     let facts = queue.facts().await?;
     let redrive = facts.redrive.ok_or_else(|| {
         UserError::new(
@@ -234,14 +315,7 @@ async fn collect_from_parking_queue(
             "give the queue a redrive policy, as in template.yaml",
         )
     })?;
-    let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
-    if parking.facts().await?.fifo {
-        context.progress.warn(
-            "the parking queue is FIFO: the plan can contain only the first messages of each group",
-        );
-    }
-    builder.collect_from_queue(&parking, &context.progress).await?;
-    Ok(PlanSource::Parking { queue_arn: redrive.parking_arn })
+    Ok(app::reader(context.aws().await?, &redrive.parking_arn).await?)
 }
 
 /// Returns the items of a plan by target, code and type, and the dead letters that are left out.

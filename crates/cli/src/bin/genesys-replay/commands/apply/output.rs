@@ -59,10 +59,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         ("sent and open: the queue delivers them again", summary.open.clone()),
         ("not sent", reasons(&summary.not_sent)),
         ("not confirmed as sent, or open: --resume sends them again", reasons(&summary.doubtful)),
-        (
-            "sent, but still in the parking queue: --resume removes them",
-            summary.still_in_source.clone(),
-        ),
+        ("sent, but still in their queue: --resume removes them", summary.still_in_source.clone()),
     ] {
         if !list.is_empty() {
             lines.push(format!("{:7} {what}", list.len()));
