@@ -53,13 +53,7 @@ impl Entry<'_> {
     /// Returns `{event type}/{failure code}/{event id}-{first seen}.json`. Unsafe characters are replaced.
     #[must_use]
     pub fn object_key(&self) -> String {
-        format!(
-            "{}/{}/{}-{}.json",
-            safe(self.event_type),
-            self.code,
-            safe(Some(self.event_id)),
-            self.first_seen.compact()
-        )
+        object_key(self.event_type, self.code.as_str(), self.event_id, self.first_seen)
     }
 
     /// Returns the identity of the object: the digest of event key and body, 64 hexadecimal digits. Messages
@@ -99,6 +93,19 @@ impl Entry<'_> {
         })
         .to_string()
     }
+}
+
+/// Returns the key of an archived object below the archive's prefix:
+/// `{event type}/{failure code}/{event id}-{first seen}.json`. Unsafe characters are replaced.
+#[must_use]
+pub fn object_key(
+    event_type: Option<&str>,
+    code: &str,
+    event_id: &str,
+    first_seen: Timestamp,
+) -> String {
+    let (event_type, event_id) = (safe(event_type), safe(Some(event_id)));
+    format!("{event_type}/{code}/{event_id}-{}.json", first_seen.compact())
 }
 
 /// Returns a text as one part of an object key, without separators and without characters that consoles

@@ -82,6 +82,15 @@ async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
         "{stopped:?}"
     );
     assert_eq!(stopped.code, Some(5));
+    let failed = stopped.stdout.lines().find(|line| line.starts_with("canary failed: e-"));
+    let failed = failed.ok_or("no failed canary")?;
+    for part in [
+        "/targets/crm: TARGET_REFUSED, the target answered 422",
+        ", archived at 20",
+        "(genesys-replay explain TARGET_REFUSED)",
+    ] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
     assert_eq!(audit(&desk, "sent")?.len(), 1);
 
     let again = desk.run_beside_function(&APPLY).await?;
@@ -109,9 +118,46 @@ async fn apply_counts_a_deferral_as_failed_and_resume_follows_it() -> TestResult
     let stopped = ended(child).await?;
     assert_eq!(stopped.code, Some(5), "{stopped:?}");
     assert!(stopped.stdout.contains("1 sent and open"), "{stopped:?}");
+    assert!(stopped.stdout.contains("canary deferred: e-"), "{stopped:?}");
+    assert!(stopped.stdout.contains(" (genesys-replay explain TARGET_UNAVAILABLE)"), "{stopped:?}");
     let resumed = desk.run_beside_function(&[&APPLY[..], &["--resume"]].concat()).await?;
     assert!(resumed.stdout.contains("2 delivered"), "{resumed:?}");
     resumed.with(0)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_json_has_the_codes_and_reasons_of_failures() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(422).times(1));
+    let json = [&APPLY[..], &["--to", "target", "--output", "json"]].concat();
+    let stopped = desk.run(&json).await?.json()?;
+    let failure = &stopped["failures"][0];
+    assert_eq!(failure["wave"], 1, "{stopped}");
+    assert_eq!(failure["outcome"], "archived_again");
+    assert_eq!(failure["failure_code"], "TARGET_REFUSED");
+    let reason = failure["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("the target answered 422"), "{stopped}");
+    assert!(failure["key"].as_str().is_some_and(|key| key.starts_with("e-")), "{stopped}");
+
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(503).times(3));
+    let resume = [&APPLY[..], &["--to", "target", "--resume", "--output", "json"]].concat();
+    let done = desk.run(&resume).await?.json()?;
+    assert_eq!(done["failures"].as_array().map(Vec::len), Some(1), "{done}");
+    assert_ne!(done["failures"][0]["failure_code"], "TARGET_REFUSED", "of this run: {done}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_names_the_event_it_waits_for_without_a_terminal() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    desk.put(&desk.queue, "{}", &[]).await?;
+    let stuck = desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
+    let waits = stuck.stderr.lines().filter(|line| line.starts_with("waiting for "));
+    let waits: Vec<&str> = waits.collect();
+    assert_eq!(waits, ["waiting for the canary, about 1 messages ahead, up to 1ms"], "{stuck:?}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use genesys_test_support::TestResult;
 use self::parts::{
     Anything, Delivered, Doubts, Full, Lines, OPTIONS, history, plan, run, run_from, sends,
 };
+use super::diagnose::lazy_queue::LazyQueue;
 
 #[tokio::test(start_paused = true)]
 async fn apply_rate_limits_messages_per_second() -> TestResult {
@@ -120,7 +121,8 @@ async fn apply_sends_nothing_when_the_audit_cannot_be_written() -> TestResult {
 #[tokio::test]
 async fn queue_sender_names_refused_entries_and_sends_the_others() -> TestResult {
     let sender = MemorySender::default();
-    let queue = QueueSender { sender: sender.clone(), name: "q".to_owned() };
+    let (queue, name) = (LazyQueue::empty(), "q".to_owned());
+    let queue = QueueSender { sender: sender.clone(), queue, name };
     let message =
         |id: &str, body: &str| MessageId::new(id).map(|id| Message::new(id, body.to_owned()));
     let mut burdened = message("m-4", "{}").ok_or("no id")?;

@@ -9,11 +9,14 @@ use genesys_test_support::{TestResult, aws_at};
 use mockito::{Matcher, Server};
 use serde_json::json;
 
+use super::diagnose::lazy_queue::LazyQueue;
+
 const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/271828182845/dead-letters";
 
-fn sender(server: &Server) -> QueueSender<SqsSender> {
+fn sender(server: &Server) -> QueueSender<SqsSender, LazyQueue> {
     let client = Client::new(&aws_at(&server.url()));
-    QueueSender { sender: SqsSender::new(client, QUEUE.to_owned()), name: "q".to_owned() }
+    let sender = SqsSender::new(client, QUEUE.to_owned());
+    QueueSender { sender, queue: LazyQueue::empty(), name: "q".to_owned() }
 }
 
 fn message(body: &str) -> Result<Message, &'static str> {

@@ -24,6 +24,12 @@ pub trait Progress: Send + Sync {
     /// Adds finished steps.
     fn advance(&self, steps: u64);
 
+    /// Renames the current piece of work. Shown only where work is shown while it runs.
+    fn rename(&self, _what: &str) {}
+
+    /// Reports the event that the work waits for, in one line. Shown everywhere, so call it once per wait.
+    fn wait_for(&self, _what: &str) {}
+
     /// Ends the piece of work.
     fn end(&self);
 

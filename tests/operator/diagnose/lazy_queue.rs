@@ -105,6 +105,11 @@ impl LazyQueue {
         }
     }
 
+    /// Returns a queue without messages.
+    pub(crate) fn empty() -> Self {
+        Self::new(0, |number| unreachable!("message {number}"))
+    }
+
     /// Returns a queue with a redrive policy, whose messages have this receive count.
     pub(crate) fn redriven(mut self, max_receives: u32, receives: u32) -> Self {
         self.facts.redrive = Some(Redrive {

@@ -1,5 +1,6 @@
 //! Applies a plan in waves. Waves grow only while they succeed, and each dead letter is followed until it is settled.
 
+mod failures;
 mod follow;
 mod journal;
 mod resume;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::operator::plan::{Plan, PlanItem};
+pub use failures::{ReplayFailure, add_reasons};
 pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
 pub use resume::{Drift, LedgerChange, drift};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
@@ -105,6 +107,8 @@ pub struct Summary {
     pub still_in_source: Vec<String>,
     /// The number of dead letters that were not sent because the run ended before.
     pub left: usize,
+    /// The first sent dead letters of this run that were not delivered, in the order of their waves.
+    pub failures: Vec<ReplayFailure>,
 }
 
 impl Summary {
@@ -149,6 +153,10 @@ struct Run {
     todo: VecDeque<usize>,
     /// The sent items that are not settled, by index, with the ids of their messages.
     open: BTreeMap<usize, String>,
+    /// The number of waves so far; 0 while the dead letters of an earlier run are followed.
+    waves: usize,
+    /// The sent items of this run that were not delivered, by index.
+    failures: BTreeMap<usize, ReplayFailure>,
     summary: Summary,
 }
 
@@ -188,6 +196,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             stop_reason: stop_reason?,
             open: open.collect(),
             left: run.todo.len(),
+            failures: failures::first(run.failures),
             ..run.summary
         })
     }

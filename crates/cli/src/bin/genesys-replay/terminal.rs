@@ -116,7 +116,7 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", one_line(line));
 }
 
-/// A progress bar on stderr if stderr is a terminal; otherwise only warnings.
+/// A progress bar on stderr if stderr is a terminal; otherwise only warnings, and one line per wait.
 #[derive(Default)]
 pub(crate) struct Bar {
     bar: Mutex<Option<ProgressBar>>,
@@ -155,6 +155,18 @@ impl Progress for Bar {
 
     fn advance(&self, steps: u64) {
         self.with(|bar| bar.inc(steps));
+    }
+
+    fn rename(&self, what: &str) {
+        self.with(|bar| bar.set_message(what.to_owned()));
+    }
+
+    fn wait_for(&self, what: &str) {
+        if io::stderr().is_terminal() {
+            self.rename(what);
+        } else {
+            say(what);
+        }
     }
 
     fn end(&self) {

@@ -6,13 +6,24 @@ use std::time::Duration;
 use genesys_replay::ledger::Status;
 use tokio::time::Instant;
 
-use super::wave::Wave;
-use super::{Apply, ApplyError, DeadLetterSource, ReplayOutcome, Run, Sender, StopReason};
+use super::wave::{Wave, name};
+use super::{
+    Apply, ApplyError, DeadLetterSource, ReplayFailure, ReplayOutcome, Run, Sender, StopReason,
+};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::plan::LedgerSnapshot;
 
 /// The delay between two reads of the ledger: first and maximum.
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// The event for which a run waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// The function claims and settles the dead letters of the wave.
+    Claim,
+    /// The queue delivers deferred dead letters again.
+    Retry,
+}
 
 /// The state of an event that was sent again.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +45,10 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     ) -> Result<Option<StopReason>, ApplyError> {
         let end = Instant::now() + self.options.wait;
         let mut pause = POLL_INTERVALS.0;
+        let mut reported = None;
         loop {
-            let (mut waiting, mut deferred, mut others) = (0, 0, 0);
+            let (mut waiting, mut others) = (0, 0);
+            let mut deferrals = Vec::new();
             for (index, poll) in self.poll(run).await? {
                 let of_wave = wave.indices.contains(&index);
                 match poll {
@@ -45,16 +58,23 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                         self.settle(run, index, &outcome)?;
                     }
                     LedgerPoll::Waiting if of_wave => waiting += 1,
-                    LedgerPoll::Deferred if of_wave => deferred += 1,
+                    LedgerPoll::Deferred if of_wave => deferrals.push(index),
                     LedgerPoll::Waiting | LedgerPoll::Deferred => others += 1,
                 }
             }
+            let deferred = deferrals.len();
             // Follow the last wave until all is settled, but earlier waves only until nothing is waiting.
             if waiting == 0 && (!run.todo.is_empty() || deferred + others == 0) {
                 wave.failed += deferred;
+                self.deferred(run, &deferrals);
                 return Ok(None);
             }
+            let waits_for = if waiting > 0 { Wait::Claim } else { Wait::Retry };
+            if reported.replace(waits_for) != Some(waits_for) {
+                self.progress.wait_for(&self.wait(waits_for, run, wave, deferred + others));
+            }
             if Instant::now() >= end {
+                self.deferred(run, &deferrals);
                 return Ok(Some(StopReason::Stuck { waiting, deferred: deferred + others }));
             }
             tokio::select! {
@@ -62,6 +82,29 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 () = self.stop.cancelled() => return Ok(Some(StopReason::Interrupted)),
             }
             pause = (pause * 2).min(POLL_INTERVALS.1);
+        }
+    }
+
+    /// Keeps the deferred dead letters of a wave as failures.
+    fn deferred(&self, run: &mut Run, indices: &[usize]) {
+        for index in indices {
+            let failure = ReplayFailure::of(self.item(*index), run.waves, "deferred", "");
+            run.failures.insert(*index, failure);
+        }
+    }
+
+    /// Returns the line about a wait.
+    fn wait(&self, waits_for: Wait, run: &Run, wave: &Wave, deferred: usize) -> String {
+        let most = humantime::format_duration(self.options.wait);
+        match waits_for {
+            Wait::Claim => {
+                let ahead = wave.ahead.map(|ahead| format!(", about {ahead} messages ahead"));
+                let (name, ahead) = (name(run.waves), ahead.unwrap_or_default());
+                format!("waiting for {name}{ahead}, up to {most}")
+            }
+            Wait::Retry => {
+                format!("waiting for deferred dead letters ({deferred}), up to {most}")
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use genesys_replay::queue::{MessageSender, PutError};
 use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::ReplayOutcome;
+use crate::queue::QueueReader;
 use crate::resend::new_message;
 
 /// The maximum time of a call in this process: the function's timeout in the template.
@@ -31,6 +32,12 @@ pub trait Sender {
     fn is_followed(&self) -> bool;
 
     fn name(&self) -> String;
+
+    /// Returns the approximate number of messages that the function receives before the next sent one; `None` if the
+    /// number is not known or there is no queue.
+    fn ahead(&self) -> impl Future<Output = Option<u64>> {
+        std::future::ready(None)
+    }
 
     /// Sends at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, and returns one result
     /// per message, in order.
@@ -56,18 +63,25 @@ pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
     message
 }
 
-pub struct QueueSender<I> {
+pub struct QueueSender<I, Q> {
     pub sender: I,
+    /// The same queue, for its depth.
+    pub queue: Q,
     pub name: String,
 }
 
-impl<I: MessageSender> Sender for QueueSender<I> {
+impl<I: MessageSender, Q: QueueReader> Sender for QueueSender<I, Q> {
     fn is_followed(&self) -> bool {
         true
     }
 
     fn name(&self) -> String {
         format!("the queue {}", self.name)
+    }
+
+    async fn ahead(&self) -> Option<u64> {
+        // Only shown to people, so an error is ignored.
+        self.queue.facts().await.ok().map(|facts| facts.visible)
     }
 
     async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {

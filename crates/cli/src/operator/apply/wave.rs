@@ -8,8 +8,8 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::time::Instant;
 
 use super::{
-    Apply, ApplyError, AuditEvent, DeadLetterSource, Fetched, ReplayOutcome, Run, SendResult,
-    Sender, tag_with_plan,
+    Apply, ApplyError, AuditEvent, DeadLetterSource, Fetched, ReplayFailure, ReplayOutcome, Run,
+    SendResult, Sender, tag_with_plan,
 };
 use crate::ledger::LedgerReader;
 use crate::operator::classified_message::ClassifiedMessage;
@@ -24,6 +24,17 @@ pub(super) struct Wave {
     pub(super) indices: BTreeSet<usize>,
     pub(super) sent: usize,
     pub(super) failed: usize,
+    /// The approximate number of messages that were in the queue before the wave; `None` if it is not known.
+    pub(super) ahead: Option<u64>,
+}
+
+/// Returns the name of a wave for people, by its number from 1. Wave 0 is an earlier run.
+pub(super) fn name(number: usize) -> String {
+    match number {
+        0 => "the dead letters of the earlier run".to_owned(),
+        1 => "the canary".to_owned(),
+        _ => format!("wave {number}"),
+    }
 }
 
 impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
@@ -33,8 +44,11 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         size: usize,
     ) -> Result<Wave, ApplyError> {
         let size = size.min(run.todo.len());
+        run.waves += 1;
+        self.progress.rename(&format!("sending {}", name(run.waves)));
+        let ahead = self.sender.ahead().await;
         self.write(AuditEvent::Wave { size })?;
-        let mut wave = Wave::default();
+        let mut wave = Wave { ahead, ..Wave::default() };
         let mut taken = 0;
         while taken < size && !run.todo.is_empty() {
             tokio::select! {
@@ -180,6 +194,11 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         outcome: &ReplayOutcome,
     ) -> Result<(), ApplyError> {
         run.count(outcome.as_str(), outcome.code());
+        run.failures.remove(&index);
+        if let Some(code) = outcome.code() {
+            let failure = ReplayFailure::of(self.item(index), run.waves, outcome.as_str(), code);
+            run.failures.insert(index, failure);
+        }
         self.write(AuditEvent::Outcome {
             key: self.item(index).key.clone(),
             outcome: outcome.as_str().to_owned(),

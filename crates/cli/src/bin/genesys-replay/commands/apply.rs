@@ -14,7 +14,7 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{
     Apply, ApplyError, ArchiveSource, DeadLetterSource, DirectSender, History, Options,
-    QueueSender, QueueSource, Sender, StopReason, Summary,
+    QueueSender, QueueSource, Sender, StopReason, Summary, add_reasons,
 };
 use genesys_replay_cli::operator::plan::{Plan, PlanSource};
 use genesys_replay_lambda::app as wiring;
@@ -96,8 +96,8 @@ impl ApplyArgs {
         let summary = match self.to {
             DestinationArg::Queue => {
                 let queue = app::reader(aws, &plan.content.queue_arn).await?;
-                let sender =
-                    QueueSender { sender: app::sender(aws, &queue), name: queue.arn().to_owned() };
+                let (sender, name) = (app::sender(aws, &queue), queue.arn().to_owned());
+                let sender = QueueSender { sender, queue, name };
                 Box::pin(self.send_from_source(context, &plan, journal, sender)).await
             }
             DestinationArg::Target => {
@@ -178,11 +178,13 @@ impl ApplyArgs {
         sender: impl Sender,
     ) -> anyhow::Result<Summary> {
         let settings = context.settings().await?;
+        let aws = context.aws().await?;
+        let ledger = app::ledger(aws, &settings.table);
         let run = Apply {
             plan,
             history,
             target: &settings.target,
-            ledger: &app::ledger(context.aws().await?, &settings.table),
+            ledger: &ledger,
             source,
             sender,
             journal: &mut journal,
@@ -192,11 +194,16 @@ impl ApplyArgs {
             stop: &interrupt::listen(),
             progress: &context.progress,
         };
-        run.run().await.map_err(|error| match error {
+        let mut summary = run.run().await.map_err(|error| match error {
             // Unwrapped, so that its remedy is found.
-            ApplyError::Aws(error) => error.into(),
+            ApplyError::Aws(error) => anyhow::Error::from(error),
             ApplyError::Journal(_) => error.into(),
-        })
+        })?;
+        let archive = settings.archive.as_ref();
+        let archive = archive.map(|it| (app::archive(aws, &it.bucket), it.prefix.as_str()));
+        let archive = archive.as_ref().map(|(archive, prefix)| (archive, *prefix));
+        add_reasons(&mut summary.failures, &ledger, archive).await;
+        Ok(summary)
     }
 
     /// Returns the command that resumes this run.

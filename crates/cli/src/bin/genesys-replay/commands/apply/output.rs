@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use genesys_replay_cli::operator::apply::{Options, Summary};
+use genesys_replay_cli::operator::apply::{Options, ReplayFailure, Summary};
 use genesys_replay_cli::operator::plan::Plan;
 use serde_json::{Value, json};
 
@@ -52,6 +52,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
         format!("{count:7} {}", one_line(&format!("{}{code}", outcome.replace('_', " "))))
     }));
+    lines.extend(summary.failures.iter().map(failure));
     let reasons = |list: &[(String, String)]| -> Vec<String> {
         list.iter().map(|(key, why)| format!("{key}: {why}")).collect()
     };
@@ -75,6 +76,43 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
     lines.join("\n")
 }
 
+/// Returns one line about a dead letter that was not delivered: event, target, code, the target's answer and the page.
+fn failure(failure: &ReplayFailure) -> String {
+    let what = match failure.outcome {
+        "deferred" => "deferred",
+        _ => "failed",
+    };
+    let what = match failure.wave {
+        0 => format!("{what} since the earlier run"),
+        1 => format!("canary {what}"),
+        wave => format!("{what} in wave {wave}"),
+    };
+    let code = if failure.code.is_empty() { "the code is not known" } else { &failure.code };
+    let reason = failure.reason.as_ref().map(|reason| {
+        let at = reason.archived_at.map(|at| format!(", archived at {at}")).unwrap_or_default();
+        format!(", {}{at}", reason.text)
+    });
+    let page = match failure.code.as_str() {
+        "" => String::new(),
+        code => format!(" (genesys-replay explain {code})"),
+    };
+    let (event, target) = (failure.event_id(), failure.target());
+    one_line(&format!("{what}: {event} at {target}: {code}{}{page}", reason.unwrap_or_default()))
+}
+
+fn failure_json(failure: &ReplayFailure) -> Value {
+    let code = Some(&failure.code).filter(|code| !code.is_empty());
+    let reason = failure.reason.as_ref();
+    json!({
+        "key": failure.shown,
+        "wave": failure.wave,
+        "outcome": failure.outcome,
+        "failure_code": code,
+        "reason": reason.map(|reason| &reason.text),
+        "archived_at": reason.and_then(|it| it.archived_at).map(|at| at.to_string()),
+    })
+}
+
 /// Returns the result of a run for programs.
 pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> Value {
     let outcomes = summary.outcomes.iter().map(|((outcome, code), count)| {
@@ -94,6 +132,7 @@ pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> Valu
         "doubtful": reasons(&summary.doubtful),
         "lingering": summary.still_in_source,
         "left": summary.left,
+        "failures": summary.failures.iter().map(failure_json).collect::<Vec<Value>>(),
         "audit": audit,
         "applied": true,
     })
