@@ -41,6 +41,7 @@ use crate::queue::{QueueFacts, QueueReader};
 use analyzer::Analyzer;
 pub use correlate::Correlation;
 pub use finding::MessageFinding;
+pub(super) use groups::advice_on_category;
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
 use receiver::{MessageReceiver, Received};
 

@@ -58,6 +58,20 @@ pub enum ReconcileFinding {
 }
 
 impl ReconcileFinding {
+    /// Every finding.
+    pub const ALL: [Self; 10] = [
+        Self::ArchivedWithoutObject,
+        Self::ObjectWithoutItem,
+        Self::LeaseExpired,
+        Self::UnfinishedNotQueued,
+        Self::UnknownStatus,
+        Self::Failed,
+        Self::ObjectOfOpen,
+        Self::ArchivedThenDelivered,
+        Self::ObjectOutlivesItem,
+        Self::ForeignObject,
+    ];
+
     /// Returns the finding's name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

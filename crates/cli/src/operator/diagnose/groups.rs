@@ -159,7 +159,8 @@ fn advice_on(category: &str, failure_code: &str) -> &'static str {
     advice_on_category(category.unwrap_or(Category::Unknown))
 }
 
-const fn advice_on_category(category: Category) -> &'static str {
+/// Returns the category's sentence.
+pub(in crate::operator) const fn advice_on_category(category: Category) -> &'static str {
     match category {
         Category::RateLimitExceeded => {
             "the target was throttled: raise its limit or its concurrency, then replay at a rate within the limit"

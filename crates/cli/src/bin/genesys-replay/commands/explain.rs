@@ -1,62 +1,91 @@
-//! `explain`: the page of a failure code.
+//! `explain`: the meaning of a name in the output: a failure code, a category, an outcome, a status.
 
-use genesys_replay::failure::{FailureCode, RefusalCode};
-use serde_json::json;
+use genesys_replay_cli::operator::vocabulary::{Term, find, similar, terms};
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::terminal;
 
-/// Print the page of a failure code: its meaning and the remedy.
+/// Print the meaning of a name and the remedy: a failure code, a category, an outcome, a status, a finding.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   genesys-replay explain TARGET_CREDENTIALS
-  genesys-replay explain            # all codes, one line each")]
+  genesys-replay explain RATE_LIMIT_EXCEEDED
+  genesys-replay explain deferred
+  genesys-replay explain            # all names, one line each")]
 pub(crate) struct ExplainArgs {
-    /// The code, as in a log line, in the ledger or in an archive key.
-    code: Option<String>,
+    /// The name in any case, as in a log line, in the ledger, in an archive key or in the output of a command.
+    name: Option<String>,
 }
+
+/// The column at which the meaning of a name begins.
+const MEANING_AT: usize = 29;
 
 impl ExplainArgs {
     pub(crate) fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let codes = codes();
-        let Some(wanted) = &self.code else {
-            context.print(
-                || {
-                    let lines = codes.iter();
-                    let lines = lines.map(|(code, what, _)| {
-                        let line = format!("{code:28} {what}");
-                        terminal::wrapped(&line, terminal::width(), 29) + "\n"
-                    });
-                    lines.collect()
-                },
-                || {
-                    let codes = codes.iter();
-                    let codes =
-                        codes.map(|(code, what, _)| json!({ "code": code, "what_to_do": what }));
-                    codes.collect()
-                },
-            )?;
+        let Some(wanted) = &self.name else {
+            let all = terms();
+            context.print(|| list(&all), || all.iter().map(entry).collect())?;
             return Ok(ExitStatus::Success);
         };
-        let mut codes = codes.into_iter();
-        let found = codes.find(|(code, ..)| code.eq_ignore_ascii_case(wanted));
-        let (code, what_to_do, page) = found.ok_or_else(|| {
-            let what = format!("failure code {wanted} does not exist");
-            UserError::new(what, "see the list: genesys-replay explain")
-        })?;
-        context.print(
-            || page.to_owned(),
-            || json!({ "code": code, "what_to_do": what_to_do, "page": page }),
-        )?;
+        let found = find(wanted);
+        let Some(first) = found.first() else {
+            let what = format!("the name {wanted} does not exist");
+            let all = "see the list: genesys-replay explain";
+            let hint = match similar(wanted).as_slice() {
+                [] => all.to_owned(),
+                names => format!("did you mean {}? {all}", names.join(", ")),
+            };
+            Err(UserError::new(what, hint))?
+        };
+        context.print(|| text(&found), || document(first, &found))?;
         Ok(ExitStatus::Success)
     }
 }
 
-/// Returns every code with its one sentence and its page.
-fn codes() -> Vec<(&'static str, &'static str, &'static str)> {
-    let failures = FailureCode::ALL.iter().map(|it| (it.as_str(), it.what_to_do(), it.page()));
-    let refusals = RefusalCode::ALL.iter().map(|it| (it.as_str(), it.what_to_do(), it.page()));
-    failures.chain(refusals).collect()
+/// Returns the names in their groups, one line each.
+fn list(all: &[Term]) -> String {
+    let groups = all.chunk_by(|one, next| one.kind == next.kind).map(|group| {
+        let heading = group.first().map_or("", |term| term.kind.heading());
+        let lines = group.iter().map(|term| {
+            let line = format!("{:28} {}", term.name, plain(term.meaning));
+            terminal::wrapped(&line, terminal::width(), MEANING_AT) + "\n"
+        });
+        format!("{heading}\n{}", lines.collect::<String>())
+    });
+    groups.collect::<Vec<String>>().join("\n")
+}
+
+/// Returns the page of a failure code, and one line for each other meaning of the name.
+fn text(found: &[Term]) -> String {
+    let parts = found.iter().map(|term| {
+        let line = || format!("{} ({}): {}", term.name, term.kind.as_str(), plain(term.meaning));
+        let wrapped = || terminal::wrapped(&line(), terminal::width(), 2) + "\n";
+        term.page.map_or_else(wrapped, str::to_owned)
+    });
+    parts.collect::<Vec<String>>().join("\n")
+}
+
+/// Returns a text without the marks of code.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+fn entry(term: &Term) -> Value {
+    let mut entry =
+        json!({ "kind": term.kind.as_str(), "name": term.name, "meaning": plain(term.meaning) });
+    if term.page.is_some() {
+        entry["code"] = term.name.into();
+        entry["what_to_do"] = term.meaning.into();
+    }
+    entry
+}
+
+fn document(first: &Term, found: &[Term]) -> Value {
+    let mut document = entry(first);
+    document["page"] = first.page.into();
+    document["meanings"] = found.iter().map(entry).collect();
+    document
 }
