@@ -28,6 +28,7 @@ use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::ledger::dynamodb::DynamoDbReader;
+use crate::logs::CloudWatchLogs;
 use crate::queue::sqs::SqsReader;
 
 /// Generous, because an operator prefers a late answer to a failure. The SDK's retry is the only retry layer here.
@@ -103,6 +104,12 @@ pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
 
+/// Returns a reader of a log group.
+pub fn logs(aws: &SdkConfig, group: &str) -> CloudWatchLogs {
+    let client = aws_sdk_cloudwatchlogs::Client::new(&with_limits(aws, OPERATOR_LIMITS));
+    CloudWatchLogs::new(client, group.to_owned())
+}
+
 /// Returns a client of Genesys Cloud. A call waits up to two minutes for our rate limiter, because an operator can
 /// wait.
 ///
@@ -134,6 +141,8 @@ pub struct DeployedFunction {
     pub timeout: Duration,
     /// The ARN of the queue that the function drains, from its event source mapping.
     pub queue_arn: Option<String>,
+    /// The name of the log group of the function.
+    pub log_group: String,
 }
 
 /// Reads the configuration of the function with this name or ARN.
@@ -157,12 +166,15 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
         .find(|arn| Arn::parse(arn).is_some_and(|arn| arn.service() == "sqs"))
         .map(str::to_owned);
     let variables = found.environment().and_then(|it| it.variables()).cloned();
+    let function_name = found.function_name().unwrap_or(name).to_owned();
+    let log_group = found.logging_config().and_then(|it| it.log_group()).map(str::to_owned);
     Ok(DeployedFunction {
-        name: found.function_name().unwrap_or(name).to_owned(),
+        name: function_name.clone(),
         arn: Arn::parse(arn).as_ref().and_then(Arn::function).unwrap_or(arn).to_owned(),
         variables: variables.unwrap_or_default().into_iter().collect(),
         timeout: Duration::from_secs(u64::try_from(found.timeout().unwrap_or(3)).unwrap_or(3)),
         queue_arn,
+        log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{function_name}")),
     })
 }
 

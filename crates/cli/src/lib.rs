@@ -15,6 +15,7 @@ mod credentials;
 pub mod deployment;
 pub mod genesys;
 pub mod ledger;
+pub mod logs;
 pub mod operator;
 mod pages;
 pub mod queue;

@@ -41,7 +41,9 @@ use crate::queue::{QueueFacts, QueueReader};
 use analyzer::Analyzer;
 pub use correlate::Correlation;
 pub use finding::MessageFinding;
+pub(crate) use finding::happened;
 pub(super) use groups::advice_on_category;
+pub(crate) use groups::rfc_3339;
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
 use receiver::{MessageReceiver, Received};
 

@@ -1,6 +1,6 @@
 //! The next step of an operator after a failed call of AWS.
 
-use genesys_replay::aws::AwsErrorKind;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 
 /// Returns one line that completes "hint: …".
 pub const fn remedy(fault: AwsErrorKind) -> &'static str {
@@ -21,4 +21,9 @@ pub const fn remedy(fault: AwsErrorKind) -> &'static str {
         AwsErrorKind::Unreachable => "check the network, --region and --endpoint-url",
         AwsErrorKind::Refused => "check the error of AWS, then run the command again",
     }
+}
+
+/// Returns an error with its remedy, in one line.
+pub(crate) fn with_remedy(error: &AwsError) -> String {
+    format!("{error}; {}", remedy(error.kind))
 }

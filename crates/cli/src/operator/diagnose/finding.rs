@@ -100,7 +100,7 @@ fn payload<'m>(classified: &'m ClassifiedMessage<'m>) -> &'m str {
 }
 
 /// Returns the time of the event, from the event itself, else the time at which the message was sent.
-pub(super) fn happened(classified: &ClassifiedMessage<'_>) -> Option<Timestamp> {
+pub(crate) fn happened(classified: &ClassifiedMessage<'_>) -> Option<Timestamp> {
     event_time(payload(classified)).or(classified.message.sent_at)
 }
 
