@@ -25,5 +25,6 @@ mod selection;
 mod send_results;
 mod support;
 mod terminal;
+mod trace;
 mod untrusted_files;
 mod upgrade;

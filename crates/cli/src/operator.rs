@@ -15,6 +15,7 @@ pub mod remedy;
 pub mod report;
 pub mod request_replay;
 mod retry;
+pub mod trace;
 pub mod vocabulary;
 
 /// The progress display of a use case. Called often, so an implementation must be quick.

@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Plan(commands::plan::PlanArgs),
     Edit(commands::edit::EditArgs),
     Apply(commands::apply::ApplyArgs),
+    Trace(commands::trace::TraceArgs),
     Report(commands::report::ReportArgs),
     Reconcile(commands::reconcile::ReconcileArgs),
     Import(commands::import::ImportArgs),

@@ -13,3 +13,4 @@ pub(crate) mod plan;
 pub(crate) mod reconcile;
 pub(crate) mod report;
 mod selection_arguments;
+pub(crate) mod trace;

@@ -1,0 +1,218 @@
+//! `trace`: the history of one interaction, event or message.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use genesys_replay::clock::Timestamp;
+use genesys_replay_cli::app;
+use genesys_replay_cli::config::OperatorSettings;
+use genesys_replay_cli::operator::trace::{
+    AuditText, SearchedPlace, Trace, TracePlace, TraceSubject, TracedEvent,
+};
+use genesys_replay_cli::queue::QueueReader;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::exit::{ExitStatus, UserError};
+use crate::terminal::{one_line, wrapped};
+use crate::time_argument::parse_time;
+use crate::{files, terminal};
+
+/// Show the history of one interaction, event or message: what happened, where it is now, and what to do.
+///
+/// The command searches the ledger, the archive, the queue, the parking queue and the audit files of plans, and with --logs
+/// the log of the function. It receives each message of both queues once, and makes the messages visible again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # What happened to a conversation?
+  genesys-replay trace --function replay --interaction 4f3c8a52-…
+  # With each attempt, from the log of the last day, and without a receive of the queued messages:
+  genesys-replay trace --function replay --event 8bd2… --logs --since 1day --no-queues
+
+Exit code 0: found; 1: not found, and the output names the searched places.")]
+pub(crate) struct TraceArgs {
+    #[command(flatten)]
+    subject: SubjectArguments,
+    /// Search the log group of the function too; needs --function.
+    #[arg(long)]
+    logs: bool,
+    /// Search the log since this time; the default is 14 days, the maximum retention of a queue.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Leave out the queue and the parking queue, so that no message loses a receive.
+    #[arg(long)]
+    no_queues: bool,
+    /// An audit file; without this option, the files *.audit.jsonl in this folder.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Vec<PathBuf>,
+    /// The number of table segments that are read concurrently.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    segments: u32,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct SubjectArguments {
+    /// The id of an interaction (conversation).
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    interaction: Option<String>,
+    /// The id of an event.
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    event: Option<String>,
+    /// The id of an SQS message.
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    message: Option<String>,
+}
+
+/// The searched time of the log without --since: the maximum retention of a queue.
+const MAX_RETENTION: Duration = Duration::from_secs(14 * 86_400);
+
+impl TraceArgs {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let settings = context.settings().await?;
+        let function = context.function().await?;
+        let group = match (self.logs, function) {
+            (false, _) => None,
+            (true, Some(function)) => Some(function.log_group.clone()),
+            (true, None) => Err(UserError::new(
+                "the log is that of a function, and no function is named",
+                "name the function: --function",
+            ))?,
+        };
+        let audits = self.audits()?;
+        let mut trace = Trace::of(self.subject()?);
+        trace.find_message_in_audits(&audits);
+        self.search_stores(context, &settings, &mut trace).await?;
+        trace.search_audits(&audits);
+        let now = context.clock.now();
+        if let Some(group) = group {
+            let log = app::logs(context.aws().await?, &group);
+            let since = self.since.unwrap_or(now.minus(MAX_RETENTION));
+            trace.search_log(&log, &group, since, &context.progress).await;
+        }
+        let events = trace.events(now);
+        context.print(
+            || text(&events),
+            || json!({ "events": events, "searched": trace.searched() }),
+        )?;
+        for place in trace.searched() {
+            if let Some(line) = searched(place, events.is_empty()) {
+                terminal::say(&line);
+            }
+        }
+        if events.is_empty() {
+            terminal::say(
+                "  hint: compare the id with the payload; expired ledger items and messages leave only log lines: --logs",
+            );
+        }
+        Ok(ExitStatus::of_findings(events.is_empty()))
+    }
+
+    async fn search_stores(
+        &self,
+        context: &Context,
+        settings: &OperatorSettings,
+        trace: &mut Trace,
+    ) -> anyhow::Result<()> {
+        let (aws, progress) = (context.aws().await?, &context.progress);
+        let ledger = app::ledger(aws, &settings.table);
+        trace.search_ledger(&ledger, &settings.table, self.segments, progress).await;
+        let mut keys = Vec::new();
+        if let Some(archive) = &settings.archive {
+            let place = (archive.bucket.as_str(), archive.prefix.as_str());
+            let reader = app::archive(aws, &archive.bucket);
+            keys.extend(trace.search_archive(&reader, place, &settings.target, progress).await);
+        }
+        if !self.no_queues {
+            let queue = context.queue().await?;
+            let target = &settings.target;
+            keys.extend(trace.search_queue(&queue, TracePlace::Queue, target, progress).await);
+            if let Some(redrive) = queue.facts().await?.redrive {
+                let parking = app::reader(aws, &redrive.parking_arn).await?;
+                let parking = parking.parking_queue_of(queue.arn());
+                let place = TracePlace::ParkingQueue;
+                keys.extend(trace.search_queue(&parking, place, target, progress).await);
+            }
+        }
+        trace.complete_from_ledger(&ledger, &keys).await;
+        Ok(())
+    }
+
+    fn subject(&self) -> Result<TraceSubject, UserError> {
+        let SubjectArguments { interaction, event, message } = &self.subject;
+        let interaction = interaction.clone().map(TraceSubject::Interaction);
+        let event = event.clone().map(TraceSubject::Event);
+        let message = message.clone().map(TraceSubject::Message);
+        interaction.or(event).or(message).ok_or_else(|| {
+            UserError::new("no id is named", "name one: --interaction, --event or --message")
+        })
+    }
+
+    /// Reads the named audit files, or those in this folder.
+    fn audits(&self) -> anyhow::Result<Vec<AuditText>> {
+        let mut files = self.audit.clone();
+        if files.is_empty() {
+            let entries = std::fs::read_dir(".").into_iter().flatten().filter_map(Result::ok);
+            let paths = entries.map(|entry| PathBuf::from(entry.file_name()));
+            files.extend(paths.filter(|path| is_audit(path)));
+            files.sort();
+        }
+        let read = files.into_iter().map(|path| {
+            let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
+            Ok(AuditText { name: path.display().to_string(), text })
+        });
+        read.collect()
+    }
+}
+
+fn is_audit(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| name.ends_with(".audit.jsonl"))
+}
+
+/// Returns a searched place in one line, if it has a problem, or if nothing was found.
+fn searched(place: &SearchedPlace, is_wanted: bool) -> Option<String> {
+    let SearchedPlace { place, name, read, problem } = place;
+    match problem {
+        Some(problem) => Some(format!("warning: {} {name}: {problem}", place.as_str())),
+        None if is_wanted => Some(format!("searched: {} {name}, {read} read", place.as_str())),
+        None => None,
+    }
+}
+
+fn text(events: &[TracedEvent]) -> String {
+    if events.is_empty() {
+        return "not found\n".to_owned();
+    }
+    let width = terminal::width();
+    let mut text = String::new();
+    for event in events {
+        let head = [
+            ("event", Some(&event.event_id)),
+            ("type", event.event_type.as_ref()),
+            ("interaction", event.interaction_id.as_ref()),
+            ("target", event.target.as_ref()),
+            ("original target", event.original_target.as_ref()),
+            ("status", event.status.as_ref()),
+            ("failure code", event.failure_code.as_ref()),
+            ("now", Some(&event.now)),
+            ("next", Some(&event.next)),
+        ];
+        let head = head.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        for (name, value) in head {
+            let line = format!("{:16} {}", format!("{name}:"), one_line(value));
+            text.push_str(&wrapped(&line, width, 17));
+            text.push('\n');
+        }
+        for entry in &event.entries {
+            let at = entry.at.map_or_else(|| "unknown time".to_owned(), |at| at.to_string());
+            let at = at.split(['.', 'Z']).next().unwrap_or_default();
+            let line = format!("  {at:19}  {:13}  {}", entry.place.as_str(), one_line(&entry.what));
+            text.push_str(&wrapped(&line, width, 38));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    text
+}
