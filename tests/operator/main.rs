@@ -21,6 +21,7 @@ mod queued;
 mod reconcile;
 mod redirect;
 mod report;
+mod schemas;
 mod selection;
 mod send_results;
 mod support;

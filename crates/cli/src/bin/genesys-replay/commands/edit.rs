@@ -106,6 +106,7 @@ impl EditArgs {
                     "hash": edited.hash,
                     "items": items,
                     "edited": count,
+                    "left_out": edited.content.left_out,
                     "supersedes": plan.id,
                     "diffs": diffs.collect::<Vec<_>>(),
                 })
