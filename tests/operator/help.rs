@@ -67,6 +67,12 @@ async fn bash_completes_the_options_of_each_command() -> TestResult {
         ("genesys ''", "replay"),
         ("genesys replay --", "--subscription"),
         ("completions ''", "fish"),
+        ("plan --category ''", "RATE_LIMIT_EXCEEDED"),
+        ("plan --code TARGET_REF", "TARGET_REFUSED"),
+        ("plan --from ''", "parking"),
+        ("apply --to ''", "target"),
+        ("explain TARGET_REF", "TARGET_REFUSED"),
+        ("explain open_", "open_not_queued"),
     ] {
         let script = run(&[], &["completions", "bash"]).await?.with(0)?;
         let call = format!(
@@ -90,6 +96,11 @@ async fn completions_exist_for_every_shell() -> TestResult {
         let ran = run(&[], &["completions", shell]).await?;
         assert_eq!(ran.code, Some(0), "{shell}: {}", ran.stderr);
         assert!(ran.stdout.contains("reconcile") && ran.stdout.contains("since"), "{shell}");
+        if matches!(shell, "bash" | "zsh" | "fish") {
+            for value in ["RATE_LIMIT_EXCEEDED", "TARGET_REFUSED", "parking", "open_not_queued"] {
+                assert!(ran.stdout.contains(value), "{shell}: {value}");
+            }
+        }
     }
     let ran = run(&[], &["completions", "cmd"]).await?;
     assert_eq!(ran.code, Some(2));
