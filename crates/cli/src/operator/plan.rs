@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::ledger::Record;
 pub use builder::{PlanBuilder, PlanContext};
-pub use edit::{Change, EditError, Editing, Edits};
+pub use edit::{Change, EditError, Editing, Edits, Unfit};
 pub use selection::Selection;
 pub use sources::CollectError;
 

@@ -1,6 +1,6 @@
 //! A new plan that changes bodies before they are sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::digest;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use similar::TextDiff;
 
-use super::{Edit, Plan, PlanContent, PlanItem};
+use super::{Edit, Exclusions, Plan, PlanContent, PlanItem};
 use crate::operator::classified_message::ClassifiedMessage;
 
 /// A JSON Patch (RFC 6902) for the bodies of messages.
@@ -45,7 +45,32 @@ pub enum EditError {
     Identity,
 }
 
+impl EditError {
+    /// Returns the reason without the details of one body, so that equal reasons are counted together.
+    fn kind(&self) -> String {
+        match self {
+            Self::Number(_) => "a number in the body would change".to_owned(),
+            Self::Patch(_)
+            | Self::NotJson
+            | Self::DoesNotFit(_)
+            | Self::Nothing
+            | Self::Identity => self.to_string(),
+        }
+    }
+
+    /// Returns true if only this body is at fault. Another body may fit the patch.
+    pub const fn is_unfit(&self) -> bool {
+        match self {
+            Self::NotJson | Self::Number(_) | Self::DoesNotFit(_) | Self::Nothing => true,
+            Self::Patch(_) | Self::Identity => false,
+        }
+    }
+}
+
 pub type Edits = Vec<(usize, Edit)>;
+
+/// The items that a patch does not fit, by index.
+pub type Unfit = Vec<(usize, EditError)>;
 
 impl Editing {
     pub fn read(patch: &[u8]) -> Result<Self, EditError> {
@@ -116,16 +141,37 @@ fn not_a_patch(error: &serde_json::Error) -> EditError {
 }
 
 impl Plan {
-    /// Returns a new plan with these changes. The other items stay unchanged.
+    /// Returns a new plan with these changes, without the items that the patch does not fit. The other items stay
+    /// unchanged.
     #[must_use]
-    pub fn edited(&self, edits: Edits, now: String, by: String, reason: String) -> Self {
+    pub fn edited(
+        &self,
+        edits: Edits,
+        unfit: &Unfit,
+        now: String,
+        by: String,
+        reason: String,
+    ) -> Self {
         let mut items: Vec<PlanItem> = self.content.items.clone();
         for (index, edit) in edits {
             if let Some(item) = items.get_mut(index) {
                 item.edit = Some(edit);
             }
         }
+        let mut left_out = self.content.left_out.clone();
+        let mut exclusions = Exclusions::default();
+        for (index, error) in unfit {
+            if let Some(item) = self.content.items.get(*index) {
+                exclusions.add(format!("the edit: {}", error.kind()), item.event_id());
+            }
+        }
+        left_out.extend(exclusions.0.into_values());
+        let is_unfit: BTreeSet<usize> = unfit.iter().map(|(index, _)| *index).collect();
+        let items = items.into_iter().enumerate();
+        let items = items.filter(|(index, _)| !is_unfit.contains(index)).map(|(_, item)| item);
+        let items = items.collect();
         Self::of(PlanContent {
+            left_out,
             created_at: now,
             created_by: by,
             written_by: Some(PROGRAM.to_owned()),

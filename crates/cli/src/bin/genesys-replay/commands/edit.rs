@@ -7,10 +7,10 @@ use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, QueueSource};
-use genesys_replay_cli::operator::plan::{Editing, Edits, Plan, PlanItem, PlanSource};
+use genesys_replay_cli::operator::plan::{Editing, Edits, Plan, PlanItem, PlanSource, Unfit};
 use serde_json::json;
 
-use super::apply::read;
+use super::apply::{MAX_NAMED, read};
 use super::plan::dead_letters;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
@@ -41,6 +41,9 @@ pub(crate) struct EditArgs {
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "plan-edited.json")]
     out: PathBuf,
+    /// Leave out dead letters that the patch does not fit, instead of refusing the whole edit. The new plan lists them.
+    #[arg(long)]
+    skip_unfit: bool,
     /// Show the difference of every body, not only of the first five.
     #[arg(long)]
     all: bool,
@@ -63,7 +66,7 @@ impl EditArgs {
             )
         })?;
         let aws = context.aws().await?;
-        let (edits, diffs) = match &plan.content.source {
+        let Bodies { edits, diffs, unfit } = match &plan.content.source {
             PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
                 self.edits(context, &plan, &editing, ArchiveSource(&archive)).await
@@ -75,7 +78,12 @@ impl EditArgs {
         }?;
         let count = edits.len();
         let (now, by) = (context.clock.now().to_string(), self.by.clone());
-        let edited = plan.edited(edits, now, by, self.reason.clone());
+        if count == 0 {
+            let what = format!("the patch fits none of {}", dead_letters(unfit.len()));
+            let remedy = "nothing was changed; correct the patch";
+            Err(UserError::new(what, remedy).with_details(named(&plan, &unfit)))?;
+        }
+        let edited = plan.edited(edits, &unfit, now, by, self.reason.clone());
         files::write_whole(&self.out, Replaceable::Nothing, edited.write()?.as_bytes())?;
         plan.superseded_by = Some(edited.id.clone());
         files::write_whole(&self.plan, Replaceable::Plan, plan.write()?.as_bytes())?;
@@ -89,9 +97,14 @@ impl EditArgs {
                     .map(|(key, diff)| format!("{}\n{diff}\n", one_line(key)));
                 let more = diffs.len().saturating_sub(max);
                 let more = (more > 0).then(|| format!("and {more} more: --all\n"));
+                let skipped = (!unfit.is_empty()).then(|| {
+                    let lines = named(&plan, &unfit).join("\n  ");
+                    format!("left out: {}\n  {lines}\n", dead_letters(unfit.len()))
+                });
                 format!(
-                    "{}{}: {}, {count} of them changed, in {}; {} is superseded\n",
+                    "{}{}{}: {}, {count} of them changed, in {}; {} is superseded\n",
                     shown.chain(more).collect::<String>(),
+                    skipped.unwrap_or_default(),
                     edited.id,
                     dead_letters(items),
                     self.out.display(),
@@ -139,42 +152,74 @@ impl EditArgs {
         }
     }
 
-    /// Returns the edits of the chosen items, and their keys with the differences.
+    /// Changes the bodies of the chosen items.
     async fn edits(
         &self,
         context: &Context,
         plan: &Plan,
         editing: &Editing,
         mut source: impl DeadLetterSource,
-    ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
+    ) -> anyhow::Result<Bodies> {
         let target = context.settings().await?.target;
         let items = &plan.content.items;
         let chosen = |id: &str| self.id.is_empty() || self.id.iter().any(|it| it == id);
         let chosen = items.iter().enumerate().filter(|(_, item)| chosen(item.event_id()));
         let mut todo: VecDeque<usize> = chosen.map(|(index, _)| index).collect();
-        let (mut edits, mut diffs) = (Edits::new(), Vec::new());
+        let mut bodies = Bodies::default();
         let edited = async {
             while !todo.is_empty() {
                 for (index, message) in source.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await? {
                     let item = &items[index];
-                    let refused = |why: String| {
-                        UserError::new(
-                            format!("{}: {why}", item.shown()),
-                            "nothing was changed; choose other events with --id",
-                        )
+                    let refused = |why: String, remedy: &str| {
+                        UserError::new(format!("{}: {why}", item.shown()), remedy)
                     };
-                    let message = message.map_err(|error| refused(error.to_string()))?;
-                    let (edit, change) = editing
-                        .edit(&message, item.edit.as_ref(), &target)
-                        .map_err(|error| refused(error.to_string()))?;
-                    edits.push((index, edit));
-                    diffs.push((item.shown(), change.diff));
+                    let message = message.map_err(|error| {
+                        let remedy = "nothing was changed; choose other events with --id";
+                        refused(error.to_string(), remedy)
+                    })?;
+                    match editing.edit(&message, item.edit.as_ref(), &target) {
+                        Ok((edit, change)) => {
+                            bodies.edits.push((index, edit));
+                            bodies.diffs.push((item.shown(), change.diff));
+                        }
+                        Err(error) if self.skip_unfit && error.is_unfit() => {
+                            bodies.unfit.push((index, error));
+                        }
+                        Err(error) => {
+                            let remedy = if error.is_unfit() {
+                                "nothing was changed; leave such dead letters out with --skip-unfit, or choose others with --id"
+                            } else {
+                                "nothing was changed; correct the patch, or choose other events with --id"
+                            };
+                            Err(refused(error.to_string(), remedy))?;
+                        }
+                    }
                 }
             }
             Ok(())
         };
         let edited: anyhow::Result<()> = edited.await;
         source.release_unsent().await;
-        edited.map(|()| (edits, diffs))
+        edited.map(|()| bodies)
     }
+}
+
+/// Returns a line for each of the first dead letters that the patch does not fit.
+fn named(plan: &Plan, unfit: &Unfit) -> Vec<String> {
+    let items = &plan.content.items;
+    let lines = unfit.iter().take(MAX_NAMED);
+    let lines =
+        lines.map(|(index, error)| one_line(&format!("{}: {error}", items[*index].shown())));
+    let more = unfit.len().saturating_sub(MAX_NAMED);
+    lines.chain((more > 0).then(|| format!("and {more} more"))).collect()
+}
+
+/// The bodies of the chosen dead letters.
+#[derive(Default)]
+struct Bodies {
+    edits: Edits,
+    /// The keys with the differences.
+    diffs: Vec<(String, String)>,
+    /// The dead letters that the patch does not fit, by index.
+    unfit: Unfit,
 }
