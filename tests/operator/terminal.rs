@@ -71,6 +71,35 @@ async fn output_fits_a_terminal_of_80_columns() -> TestResult {
 }
 
 #[tokio::test]
+async fn tables_keep_words_whole_on_80_columns() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let timeout = [("ERROR_CODE", "TIMEOUT")];
+    desk.put(&desk.queue, &conversation_event("e-3", "c-3"), &timeout).await?;
+    let url = format!("{}/targets/crm", desk.world.genesys.url());
+    let topic = "v2.detail.events.conversation.{id}.customer.end";
+    for (arguments, words) in [
+        (&["diagnose"][..], &["ENDPOINT_UNREACHABLE", topic, &url][..]),
+        (&["report"], &["TARGET_REFUSED", &url]),
+        (&["plan", "--reason", "x"], &["TARGET_REFUSED", topic, &url]),
+    ] {
+        let printed = plain(&on_a_terminal(&desk, arguments).await?);
+        for word in words {
+            assert!(printed.contains(word), "{arguments:?}: {word}: {printed}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn doctor_prints_its_totals_before_the_checks() -> TestResult {
+    let desk = OperatorHarness::open().await?;
+    let ran = desk.run(&["doctor"]).await?;
+    let first = ran.stdout.lines().next().unwrap_or_default();
+    assert!(first.starts_with("ok: ") && first.contains(", errors: "), "{ran:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn colours_follow_the_terminal_and_the_environment() -> TestResult {
     let mut desk = OperatorHarness::open().await?;
     assert!(on_a_terminal(&desk, &["doctor"]).await?.contains(ESCAPE));

@@ -90,12 +90,12 @@ fn text(found: &DoctorReport) -> String {
     let checks = found.checks.iter().map(|check| line(check, width));
     let count = |verdict| found.count(verdict);
     format!(
-        "{}\nok: {}, warnings: {}, errors: {}, skipped: {}\n",
-        checks.collect::<String>(),
+        "ok: {}, warnings: {}, errors: {}, skipped: {}\n\n{}",
         count(Verdict::Ok),
         count(Verdict::Warning),
         count(Verdict::Error),
         count(Verdict::Skipped),
+        checks.collect::<String>(),
     )
 }
 

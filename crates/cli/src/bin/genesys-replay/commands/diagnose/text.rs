@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::diagnose::Diagnosis;
 
-use crate::table::{self, trimmed};
+use crate::table::{self, TableStyle};
 use crate::terminal::{self, one_line, wrapped};
 
 /// The maximum number of listed groups. The JSON form and the page contain all groups.
@@ -22,19 +21,11 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
         return format!("{queue}: no dead letters{others}");
     }
     let groups = diagnosis.groups.all();
-    let mut table = Table::new();
     let width = terminal::width();
-    table::fit(&mut table, width);
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
-        "count",
-        "category and code",
-        "event type and target",
-        "first and last",
-    ]);
-    for group in groups.iter().take(MAX_GROUPS_SHOWN) {
+    let rows = groups.iter().take(MAX_GROUPS_SHOWN).map(|group| {
         let key = &group.key;
         let example = format!("such as {}", group.example.event_id);
-        table.add_row([
+        [
             group.count.to_string(),
             lines([key.category, &one_line(&key.failure_code)]),
             lines([
@@ -43,16 +34,16 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
                 &one_line(&example),
             ]),
             lines([&moment(group.first), &moment(group.last)]),
-        ]);
-    }
-    if let Some(column) = table.column_mut(0) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+        ]
+    });
+    let rows: Vec<[String; 4]> = rows.collect();
+    let columns = ["count", "category and code", "event type and target", "first and last"];
+    let style = TableStyle { has_lines: true, number_column: Some(0) };
     let mut text = format!(
         "{queue}: dead letters: {}{others}, groups: {}\n\n{}",
         diagnosis.total,
         groups.len(),
-        trimmed(&table)
+        table::fitted(columns, &rows, style, width)
     );
     let more = groups.len().saturating_sub(MAX_GROUPS_SHOWN);
     // Writing to a string does not fail.

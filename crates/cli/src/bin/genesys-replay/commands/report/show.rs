@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::page::{Chart, Fact, Page};
 use genesys_replay_cli::operator::report::{
@@ -11,7 +10,7 @@ use genesys_replay_cli::operator::report::{
 };
 use serde_json::{Value, json};
 
-use crate::table;
+use crate::table::{self, TableStyle};
 use crate::terminal::{self, one_line};
 
 /// The maximum number of lines of one list in the text. The JSON form has all lines.
@@ -72,16 +71,12 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope<'_>) -
         if list.is_empty() {
             continue;
         }
-        let mut rows = Table::new();
-        table::fit(&mut rows, terminal::width());
-        rows.load_style(comfy_table::presets::NOTHING);
-        rows.set_header([title, "events"]);
-        let shown = list.iter().take(MAX_LINES);
-        rows.add_rows(shown.map(|(name, count)| [one_line(name), count.to_string()]));
-        if let Some(column) = rows.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        text.push(format!("\n{}", table::trimmed(&rows)));
+        let rows = list.iter().take(MAX_LINES);
+        let rows: Vec<[String; 2]> =
+            rows.map(|(name, count)| [one_line(name), count.to_string()]).collect();
+        let style = TableStyle { number_column: Some(1), ..TableStyle::default() };
+        let rows = table::fitted([title, "events"], &rows, style, terminal::width());
+        text.push(format!("\n{rows}"));
         if let Some(more) = list.len().checked_sub(MAX_LINES + 1) {
             text.push(format!(" and {} more: --output json\n", more + 1));
         }
