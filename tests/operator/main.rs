@@ -27,5 +27,6 @@ mod send_results;
 mod support;
 mod terminal;
 mod trace;
+mod unknown_function;
 mod untrusted_files;
 mod upgrade;

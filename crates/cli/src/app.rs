@@ -27,6 +27,7 @@ use crate::calls::answered;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
+use crate::deployment::functions;
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::logs::CloudWatchLogs;
 use crate::queue::sqs::SqsReader;
@@ -176,6 +177,11 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
         queue_arn,
         log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{function_name}")),
     })
+}
+
+/// Returns up to three names of functions in the region that are similar to this name or ARN.
+pub async fn similar_functions(aws: &SdkConfig, name: &str) -> Result<Vec<String>, AwsError> {
+    functions::similar(&aws_sdk_lambda::Client::new(&with_limits(aws, DOCTOR_LIMITS)), name).await
 }
 
 /// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.

@@ -1,6 +1,7 @@
 //! The deployment around the function, as its AWS services report it. No call changes anything.
 
 pub mod aws;
+pub(crate) mod functions;
 mod rules;
 mod targets;
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use genesys_replay::aws::AwsError;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
@@ -93,21 +93,40 @@ impl Context {
     }
 
     /// Returns the function of `--function`; `None` without this argument.
-    pub(crate) async fn function(&self) -> Result<Option<&app::DeployedFunction>, AwsError> {
-        let function = self
-            .function
-            .get_or_try_init(|| async {
-                match &self.common.function {
-                    Some(name) => app::function(self.aws().await?, name).await.map(Some),
-                    None => Ok(None),
-                }
-            })
-            .await?;
-        Ok(function.as_ref())
+    ///
+    /// # Errors
+    /// [`UserError`] with similar names if the function does not exist; [`AwsError`] for another failure.
+    pub(crate) async fn function(&self) -> anyhow::Result<Option<&app::DeployedFunction>> {
+        let function = self.function.get_or_try_init(|| async {
+            match &self.common.function {
+                Some(name) => self.read_function(name).await.map(Some),
+                None => Ok(None),
+            }
+        });
+        Ok(function.await?.as_ref())
+    }
+
+    async fn read_function(&self, name: &str) -> anyhow::Result<app::DeployedFunction> {
+        let aws = self.aws().await?;
+        let error = match app::function(aws, name).await {
+            Ok(function) => return Ok(function),
+            Err(error) if error.kind == AwsErrorKind::NotFound => error,
+            Err(error) => return Err(error.into()),
+        };
+        // Without the permission to list functions there is no suggestion, and the error is the same.
+        let similar = app::similar_functions(aws, name).await.unwrap_or_default();
+        let region = aws.region().map_or("this region", |it| it.as_ref());
+        let why = error.detail.as_deref().unwrap_or_default();
+        let what = format!("the function {name} does not exist in {region} ({why})");
+        let remedy = match similar.as_slice() {
+            [] => "check --function, --region and --profile".to_owned(),
+            names => format!("similar names: {}", names.join(", ")),
+        };
+        Err(UserError::new(what, remedy).into())
     }
 
     /// Returns the variables of the named function; without a named function, those of this process.
-    pub(crate) async fn variables(&self) -> Result<Variables, AwsError> {
+    pub(crate) async fn variables(&self) -> anyhow::Result<Variables> {
         let function = self.function().await?;
         Ok(function.map_or_else(Variables::of_process, |it| it.variables.clone()))
     }

@@ -1,7 +1,7 @@
 //! `doctor`: checks the deployment around the function.
 
 use clap::builder::styling::{AnsiColor, Style};
-use genesys_replay::aws::AwsErrorKind;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::Variables;
@@ -39,16 +39,20 @@ impl DoctorArgs {
         let mut reach = AddressPolicy::BlockLinkLocal;
         match context.variables().await {
             Ok(variables) => (genesys, reach) = read(variables, &mut input),
-            Err(error) => match error.kind {
-                // The next calls would fail in the same way.
-                AwsErrorKind::RegionNotConfigured
-                | AwsErrorKind::Credentials
-                | AwsErrorKind::Unreachable => return Err(error.into()),
-                AwsErrorKind::Denied
-                | AwsErrorKind::NotFound
-                | AwsErrorKind::Throttled
-                | AwsErrorKind::Refused => input.unread = Some(error),
-            },
+            Err(error) => {
+                // Any other error is a function that does not exist: there is nothing to check.
+                let error: AwsError = error.downcast()?;
+                match error.kind {
+                    // The next calls would fail in the same way.
+                    AwsErrorKind::RegionNotConfigured
+                    | AwsErrorKind::Credentials
+                    | AwsErrorKind::Unreachable => return Err(error.into()),
+                    AwsErrorKind::Denied
+                    | AwsErrorKind::NotFound
+                    | AwsErrorKind::Throttled
+                    | AwsErrorKind::Refused => input.unread = Some(error),
+                }
+            }
         }
         let aws = context.aws().await?;
         let deployment = app::deployment(aws, reach)?;

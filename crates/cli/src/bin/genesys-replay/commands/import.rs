@@ -146,6 +146,8 @@ impl ImportArgs {
         if !is_named || !folder.is_some_and(Path::exists) {
             return Ok(None);
         }
+        // A dry run also needs the settings of a named function.
+        context.function().await?;
         let found = context.queue().await;
         Ok(found
             .map_err(|error| {
