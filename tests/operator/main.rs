@@ -8,6 +8,7 @@ mod diagnose;
 mod doctor;
 mod documented_commands;
 mod drain;
+mod draining;
 mod edit;
 mod genesys_replay;
 mod help;

@@ -28,6 +28,7 @@ use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::functions;
+use crate::deployment::source_mapping::{MappingClient, SourceMapping};
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::logs::CloudWatchLogs;
 use crate::queue::sqs::SqsReader;
@@ -140,10 +141,17 @@ pub struct DeployedFunction {
     pub arn: String,
     pub variables: Variables,
     pub timeout: Duration,
-    /// The ARN of the queue that the function drains, from its event source mapping.
-    pub queue_arn: Option<String>,
+    /// The event source mappings of queues.
+    pub mappings: Vec<SourceMapping>,
     /// The name of the log group of the function.
     pub log_group: String,
+}
+
+impl DeployedFunction {
+    /// Returns the ARN of the queue that the function drains: that of its first event source mapping of a queue.
+    pub fn queue_arn(&self) -> Option<&str> {
+        self.mappings.first().map(|mapping| mapping.queue_arn.as_str())
+    }
 }
 
 /// Reads the configuration of the function with this name or ARN.
@@ -160,12 +168,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
     let operation = format!("reading the event sources of {name}");
     let call = client.list_event_source_mappings().function_name(name);
     let mappings = answered(&operation, call.send()).await?;
-    let queue_arn = mappings
-        .event_source_mappings()
-        .iter()
-        .filter_map(|mapping| mapping.event_source_arn())
-        .find(|arn| Arn::parse(arn).is_some_and(|arn| arn.service() == "sqs"))
-        .map(str::to_owned);
+    let mappings = mappings.event_source_mappings().iter().filter_map(SourceMapping::of_queue);
     let variables = found.environment().and_then(|it| it.variables()).cloned();
     let function_name = found.function_name().unwrap_or(name).to_owned();
     let log_group = found.logging_config().and_then(|it| it.log_group()).map(str::to_owned);
@@ -174,7 +177,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
         arn: Arn::parse(arn).as_ref().and_then(Arn::function).unwrap_or(arn).to_owned(),
         variables: variables.unwrap_or_default().into_iter().collect(),
         timeout: Duration::from_secs(u64::try_from(found.timeout().unwrap_or(3)).unwrap_or(3)),
-        queue_arn,
+        mappings: mappings.collect(),
         log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{function_name}")),
     })
 }
@@ -182,6 +185,11 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
 /// Returns up to three names of functions in the region that are similar to this name or ARN.
 pub async fn similar_functions(aws: &SdkConfig, name: &str) -> Result<Vec<String>, AwsError> {
     functions::similar(&aws_sdk_lambda::Client::new(&with_limits(aws, DOCTOR_LIMITS)), name).await
+}
+
+/// Returns the calls about event source mappings.
+pub fn source_mappings(aws: &SdkConfig) -> MappingClient {
+    MappingClient { lambda: aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR_LIMITS)) }
 }
 
 /// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.

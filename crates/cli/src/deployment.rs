@@ -3,6 +3,7 @@
 pub mod aws;
 pub(crate) mod functions;
 mod rules;
+pub mod source_mapping;
 mod targets;
 
 use std::time::Duration;

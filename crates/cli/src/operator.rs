@@ -9,6 +9,7 @@ pub mod diagnose;
 pub mod doctor;
 pub mod import;
 pub mod page;
+pub mod pause;
 pub mod plan;
 pub mod reconcile;
 pub mod remedy;

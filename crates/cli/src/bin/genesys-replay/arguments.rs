@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Doctor(commands::doctor::DoctorArgs),
+    Pause(commands::pause::PauseArgs),
+    Resume(commands::pause::ResumeArgs),
     Diagnose(commands::diagnose::DiagnoseArgs),
     Plan(commands::plan::PlanArgs),
     Edit(commands::edit::EditArgs),

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod genesys_replay;
 pub(crate) mod import;
 pub(crate) mod man;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod reconcile;
 pub(crate) mod report;

@@ -8,6 +8,7 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
+use genesys_replay_cli::deployment::source_mapping::{SourceMapping, choose};
 use genesys_replay_cli::queue::sqs::SqsReader;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -125,6 +126,35 @@ impl Context {
         Err(UserError::new(what, remedy).into())
     }
 
+    /// Returns the named function and the event source mapping of its queue: that of `--queue`, else the only one.
+    pub(crate) async fn source_mapping(
+        &self,
+    ) -> anyhow::Result<(&app::DeployedFunction, &SourceMapping)> {
+        let Some(function) = self.function().await? else {
+            Err(UserError::new(
+                "the function is not named",
+                "name the function: --function, or GENESYS_REPLAY_FUNCTION",
+            ))?
+        };
+        match choose(&function.mappings, self.queue_name()) {
+            Ok(mapping) => Ok((function, mapping)),
+            Err(error) => {
+                let mappings = function.mappings.iter();
+                let list = mappings.map(|it| {
+                    format!(
+                        "{}, event source mapping {}, {}",
+                        it.queue_arn,
+                        it.uuid,
+                        it.state.as_str()
+                    )
+                });
+                let what = format!("the function {} {error}", function.name);
+                let remedy = "name a queue that the function drains: --queue";
+                Err(UserError::new(what, remedy).with_details(list.collect()).into())
+            }
+        }
+    }
+
     /// Returns the variables of the named function; without a named function, those of this process.
     pub(crate) async fn variables(&self) -> anyhow::Result<Variables> {
         let function = self.function().await?;
@@ -141,7 +171,7 @@ impl Context {
         let queue = match &self.common.queue {
             Some(queue) => queue.clone(),
             None => match self.function().await? {
-                Some(function) => function.queue_arn.clone().ok_or_else(|| {
+                Some(function) => function.queue_arn().map(str::to_owned).ok_or_else(|| {
                     UserError::new(
                         format!("the function {} does not drain a queue", function.name),
                         "name the queue: --queue",

@@ -1,0 +1,4 @@
+//! `pause` and `resume`.
+
+mod deployed;
+mod pause;
