@@ -1,4 +1,6 @@
-//! `pause` and `resume`.
+//! `status`, `pause` and `resume`.
 
+mod cloudwatch;
 mod deployed;
 mod pause;
+mod status;

@@ -16,6 +16,7 @@ async fn unknown_function_gets_suggestions_in_every_command() -> TestResult {
     let out = out.to_str().ok_or("no path")?;
     for command in [
         &["doctor"][..],
+        &["status"],
         &["pause", "--reason", "any"],
         &["resume"],
         &["diagnose", "--out", out],

@@ -28,6 +28,7 @@ use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::functions;
+use crate::deployment::metrics::MetricsClient;
 use crate::deployment::source_mapping::{MappingClient, SourceMapping};
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::logs::CloudWatchLogs;
@@ -190,6 +191,11 @@ pub async fn similar_functions(aws: &SdkConfig, name: &str) -> Result<Vec<String
 /// Returns the calls about event source mappings.
 pub fn source_mappings(aws: &SdkConfig) -> MappingClient {
     MappingClient { lambda: aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR_LIMITS)) }
+}
+
+/// Returns the reader of metrics. Its limits are short, because a status without metrics is useful too.
+pub fn metrics(aws: &SdkConfig) -> MetricsClient {
+    MetricsClient { cloudwatch: aws_sdk_cloudwatch::Client::new(&with_limits(aws, DOCTOR_LIMITS)) }
 }
 
 /// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub(crate) mod functions;
+pub mod metrics;
 mod rules;
 pub mod source_mapping;
 mod targets;

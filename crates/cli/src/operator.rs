@@ -16,6 +16,7 @@ pub mod remedy;
 pub mod report;
 pub mod request_replay;
 mod retry;
+pub mod status;
 pub mod trace;
 pub mod vocabulary;
 

@@ -59,10 +59,21 @@ impl DrainedQueue {
         Ok(get.send().await?.state.ok_or("no state")?)
     }
 
-    /// Runs the program with the function.
-    pub(super) async fn run(&self, arguments: &[&str]) -> Result<Ran, Box<dyn Error>> {
+    /// Runs the program with the function, and with these variables.
+    pub(super) async fn run_with(
+        &self,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Ran, Box<dyn Error>> {
         let mut program = self.desk.program(arguments);
-        program.env_remove("REPLAY_QUEUE_URL").env("GENESYS_REPLAY_FUNCTION", &self.function);
+        program
+            .env_remove("REPLAY_QUEUE_URL")
+            .env("GENESYS_REPLAY_FUNCTION", &self.function)
+            .envs(variables.iter().copied());
         Ran::of(program.output().await?)
+    }
+
+    pub(super) async fn run(&self, arguments: &[&str]) -> Result<Ran, Box<dyn Error>> {
+        self.run_with(&[], arguments).await
     }
 }

@@ -6,11 +6,42 @@ use genesys_test_support::TestResult;
 use mockito::{Matcher, Mock, ServerGuard};
 use serde_json::json;
 
+use super::cloudwatch::CloudWatch;
 use super::deployed::DrainedQueue;
 use crate::support::harness::OperatorHarness;
 use crate::support::program::{Ran, run};
 
 const PAUSE: [&str; 4] = ["pause", "--reason", "CRM's outage (INC-7)", "--yes"];
+
+#[tokio::test]
+async fn pause_is_shown_with_reason_and_author_until_resume() -> TestResult {
+    let drained = DrainedQueue::of(OperatorHarness::open().await?, true).await?;
+    let ran = drained.run(&PAUSE).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("is Disabled"), "{ran:?}");
+    assert!(ran.stderr.contains("ReplayEnabled=false"), "{ran:?}");
+    assert_eq!(drained.state().await?, "Disabled");
+
+    drained.desk.put(&drained.desk.queue, "{}", &[]).await?;
+    let cloudwatch = CloudWatch::with_metrics(&[]).await?;
+    let (name, url) = cloudwatch.endpoint();
+    let status = drained.run_with(&[(name, &url)], &["status"]).await?;
+    assert_eq!(status.code, Some(1), "a message waits: {status:?}");
+    let summary = status.stdout.lines().next().unwrap_or_default();
+    assert!(summary.starts_with("paused since 20"), "{summary}");
+    assert!(summary.ends_with(" by marta: CRM s outage INC-7; 1 dead letter waiting"), "{summary}");
+
+    let resume = ["resume", "--by", "ben", "--yes", "--output", "json"];
+    let ran = drained.run(&resume).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.json()?["state"], "Enabled");
+    assert_eq!(ran.json()?["recorded"], true);
+    let status = drained.run_with(&[(name, &url)], &["status", "--output", "json"]).await?;
+    let change = &status.json()?["last_change"];
+    assert_eq!((&change["change"], &change["by"]), (&json!("resumed"), &json!("ben")));
+    assert_eq!(change["reason"], "", "the reason of the pause is over");
+    Ok(())
+}
 
 #[tokio::test]
 async fn pause_and_resume_change_nothing_without_yes() -> TestResult {
@@ -27,6 +58,24 @@ async fn pause_and_resume_change_nothing_without_yes() -> TestResult {
     let arn = tags.event_source_mapping_arn.ok_or("no ARN")?;
     let tags = drained.lambda().list_tags().resource(arn).send().await?.tags;
     assert_eq!(tags.unwrap_or_default().len(), 0, "nothing was recorded");
+    Ok(())
+}
+
+#[tokio::test]
+async fn pause_again_keeps_the_first_reason() -> TestResult {
+    let drained = DrainedQueue::of(OperatorHarness::open().await?, true).await?;
+    drained.run(&PAUSE).await?.with(0)?;
+    let ran = drained.run(&["pause", "--reason", "another", "--yes"]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("is already Disabled"), "{ran:?}");
+    let status = drained.run(&["status", "--output", "json"]).await?.json()?;
+    assert_eq!(status["last_change"]["reason"], "CRM s outage INC-7", "{status}");
+
+    // As a deployment does.
+    let lambda = drained.lambda();
+    lambda.update_event_source_mapping().uuid(&drained.mapping).enabled(true).send().await?;
+    let status = drained.run(&["status"]).await?;
+    assert!(status.stdout.contains("Enabled; enabled again after the pause of 20"), "{status:?}");
     Ok(())
 }
 

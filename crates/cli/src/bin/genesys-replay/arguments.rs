@@ -24,6 +24,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Doctor(commands::doctor::DoctorArgs),
+    Status(commands::status::StatusArgs),
     Pause(commands::pause::PauseArgs),
     Resume(commands::pause::ResumeArgs),
     Diagnose(commands::diagnose::DiagnoseArgs),

@@ -14,4 +14,5 @@ pub(crate) mod plan;
 pub(crate) mod reconcile;
 pub(crate) mod report;
 mod selection_arguments;
+pub(crate) mod status;
 pub(crate) mod trace;

@@ -12,6 +12,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let context = Context::new(arguments.common);
     match arguments.command {
         Command::Doctor(command) => command.run(&context).await,
+        Command::Status(command) => Box::pin(command.run(&context)).await,
         Command::Pause(command) => command.run(&context).await,
         Command::Resume(command) => command.run(&context).await,
         Command::Diagnose(command) => Box::pin(command.run(&context)).await,
