@@ -1,5 +1,6 @@
-//! `status`, `pause` and `resume`.
+//! `status`, `pause` and `resume`, and the other commands beside a paused function.
 
+mod apply;
 mod cloudwatch;
 mod deployed;
 mod pause;

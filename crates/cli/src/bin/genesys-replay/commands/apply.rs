@@ -90,6 +90,14 @@ impl ApplyArgs {
         }
         let aws = context.aws().await?;
         let audit = files::audit_of(&self.plan);
+        if self.to == DestinationArg::Queue
+            && let Some(refusal) = checks::paused(context, &plan).await?
+        {
+            if self.yes {
+                return Err(refusal.into());
+            }
+            terminal::say(&format!("warning: {refusal}"));
+        }
         if !self.yes {
             return self.preview(context, &plan).await;
         }

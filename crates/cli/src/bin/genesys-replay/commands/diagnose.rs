@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use genesys_replay::error::with_causes;
 use genesys_replay_cli::app;
+use genesys_replay_cli::app::DeployedFunction;
+use genesys_replay_cli::deployment::source_mapping::MappingState;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::report::Rows;
 use genesys_replay_cli::operator::diagnose::{
@@ -94,8 +96,9 @@ impl DiagnoseArgs {
         } else {
             None
         };
+        let reader = self.reader(context).await?;
         let use_case = Diagnose::<_, _, GenesysClient> {
-            reader: &self.reader(context).await?,
+            reader: &reader,
             ledger: &app::ledger(aws, &settings.table),
             conversations: analytics.as_ref(),
             clock: context.clock.as_ref(),
@@ -109,10 +112,10 @@ impl DiagnoseArgs {
             limit: self.limit,
             force: self.force,
         };
-        if !self.parking {
-            context.progress.warn(
-                "the function also receives messages from the queue, unless its event source mapping is disabled",
-            );
+        if !self.parking
+            && let Some(warning) = also_receives(context.function().await?, reader.arn())
+        {
+            context.progress.warn(&warning);
         }
         let stop = CancellationToken::new();
         let diagnosis = tokio::select! {
@@ -199,6 +202,18 @@ impl Sink for Outputs {
         }
         self.rows.as_mut().map_or(Ok(()), |rows| rows.put(finding))
     }
+}
+
+/// Returns the warning that the function receives messages from the queue too.
+fn also_receives(function: Option<&DeployedFunction>, queue_arn: &str) -> Option<String> {
+    let Some(function) = function else {
+        return Some("the function also receives messages from the queue, unless its event source mapping is disabled".to_owned());
+    };
+    let mapping = function.mappings.iter().find(|it| it.queue_arn == queue_arn)?;
+    (mapping.state != MappingState::Disabled).then(|| {
+        let state = mapping.state.as_str();
+        format!("the event source mapping is {state}, so the function {} also receives messages from the queue", function.name)
+    })
 }
 
 /// The message at the first Ctrl-C.

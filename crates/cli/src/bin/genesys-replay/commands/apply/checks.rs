@@ -57,6 +57,24 @@ pub(super) fn history(
     Err(UserError::new(what, remedy))
 }
 
+/// Returns the refusal for a function that does not drain the plan's queue now; `None` without a named function.
+pub(super) async fn paused(context: &Context, plan: &Plan) -> anyhow::Result<Option<UserError>> {
+    let Some(function) = context.function().await? else {
+        return Ok(None);
+    };
+    let planned = &plan.content.queue_arn;
+    let mapping = function.mappings.iter().find(|it| it.queue_arn == *planned);
+    Ok(mapping.filter(|it| it.state.is_off()).map(|mapping| {
+        let (queue, state) = (mapping.queue_name(), mapping.state.as_str());
+        let what = format!(
+            "{} does not drain {queue}: the event source mapping {} is {state}",
+            function.name, mapping.uuid
+        );
+        let resume = format!("genesys-replay resume{} --yes", context.common_arguments());
+        UserError::new(what, format!("{resume}, or deliver from this process: --to target"))
+    }))
+}
+
 /// Checks that the settings still mean the plan's queue and targets, and that no event has changed since.
 pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> anyhow::Result<()> {
     let settings = context.settings().await?;
