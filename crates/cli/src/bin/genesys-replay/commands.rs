@@ -12,3 +12,4 @@ pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod reconcile;
 pub(crate) mod report;
+mod selection_arguments;

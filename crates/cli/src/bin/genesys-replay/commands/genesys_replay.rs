@@ -11,7 +11,7 @@ use genesys_replay_cli::operator::request_replay::{
 use serde_json::{Value, json};
 
 use super::import::{genesys, subscription_id};
-use super::plan::read_ids;
+use super::selection_arguments::read_ids;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::terminal::one_line;
