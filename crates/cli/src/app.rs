@@ -22,12 +22,12 @@ use genesys_replay_storage::s3;
 use genesys_replay_targets::aws::clients;
 use genesys_replay_targets::http::resolver::guarded;
 
-use crate::archive::s3::S3Reader;
+use crate::archive::s3::{S3Reader, S3Writer};
 use crate::calls::answered;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
-use crate::ledger::dynamodb::DynamoDbReader;
+use crate::ledger::dynamodb::{DynamoDbReader, DynamoDbWriter};
 use crate::queue::sqs::SqsReader;
 
 /// Generous, because an operator prefers a late answer to a failure. The SDK's retry is the only retry layer here.
@@ -99,8 +99,18 @@ pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
     DynamoDbReader::new(client, table.to_owned())
 }
 
+/// Returns a writer whose finished items are kept for `remember`.
+pub fn ledger_writer(aws: &SdkConfig, table: &str, remember: Duration) -> DynamoDbWriter {
+    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR_LIMITS));
+    DynamoDbWriter::new(client, table.to_owned(), remember)
+}
+
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
+}
+
+pub fn archive_writer(aws: &SdkConfig, bucket: &str) -> S3Writer {
+    S3Writer::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
 
 /// Returns a client of Genesys Cloud. A call waits up to two minutes for our rate limiter, because an operator can

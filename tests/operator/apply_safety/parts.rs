@@ -91,6 +91,7 @@ impl LedgerReader for Delivered {
                 processed: None,
                 lease_until: None,
                 not_before: None,
+                closed_by: None,
             })
         });
         Ok(found.collect())
