@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::destination::{OriginalTargets, Redirects, ReplayTarget};
 use genesys_replay_cli::app;
-use genesys_replay_cli::operator::plan::{Plan, PlanBuilder, PlanContent, PlanContext, Selection};
+use genesys_replay_cli::operator::plan::{
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanKind, Selection,
+};
 use genesys_replay_version::PROGRAM;
 use serde_json::json;
 
@@ -97,6 +99,7 @@ impl PlanArgs {
             created_by: self.by.clone(),
             written_by: Some(PROGRAM.to_owned()),
             reason: self.reason.clone(),
+            kind: PlanKind::Replay,
             edit_of: None,
             source,
             queue_arn: queue.arn().to_owned(),
@@ -173,7 +176,10 @@ pub(super) fn summary(plan: &Plan) -> String {
         *attempt = item.predicted.attempt.max(*attempt);
     }
     let rows = groups.iter().map(|((target, code, topic), (count, attempt))| {
-        let predicted = format!("deliver, attempt ≤ {attempt}");
+        let predicted = match plan.content.kind {
+            PlanKind::Replay => format!("deliver, attempt ≤ {attempt}"),
+            kind @ (PlanKind::Discard | PlanKind::Restore) => kind.as_str().to_owned(),
+        };
         let [code, topic, target] = [code, topic, target].map(|it| (*it).to_owned());
         [count.to_string(), code, topic, target, predicted]
     });
