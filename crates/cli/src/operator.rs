@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod classified_message;
+pub mod close;
 pub mod diagnose;
 pub mod doctor;
 pub mod import;
