@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Plan(commands::plan::PlanArgs),
     Edit(commands::edit::EditArgs),
     Apply(commands::apply::ApplyArgs),
+    Discard(commands::discard::DiscardArgs),
+    Restore(commands::restore::RestoreArgs),
     Report(commands::report::ReportArgs),
     Reconcile(commands::reconcile::ReconcileArgs),
     Import(commands::import::ImportArgs),

@@ -1,8 +1,10 @@
 //! One file per command: its arguments and its action.
 
 pub(crate) mod apply;
+mod close;
 pub(crate) mod completions;
 pub(crate) mod diagnose;
+pub(crate) mod discard;
 pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod explain;
@@ -12,4 +14,5 @@ pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod reconcile;
 pub(crate) mod report;
+pub(crate) mod restore;
 mod selection_arguments;

@@ -10,7 +10,7 @@ use crate::commands::plan;
 use crate::terminal::one_line;
 
 /// The maximum number of named entries of a list.
-pub(super) const MAX_NAMED: usize = 10;
+pub(in crate::commands) const MAX_NAMED: usize = 10;
 
 /// Returns the preview of a run for people.
 pub(super) fn preview(plan: &Plan, to: &str, begun: usize, options: &Options) -> String {
