@@ -4,6 +4,7 @@ mod crashes;
 mod ledger_writes;
 mod messages;
 mod restoring;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -246,6 +247,9 @@ async fn discard_closes_the_item_of_the_former_target() -> TestResult {
     assert_eq!(plan["content"]["items"][0]["key"], former.as_str());
     assert_eq!(desk.world.aws.attribute(&former, "Status").await?.as_deref(), Some("DISCARDED"));
     assert!(item_of(&desk, &desk.world.key("e-1")).await?.is_empty());
+    let sum = desk.run(&["reconcile", "--output", "json"]).await?;
+    assert_eq!(sum.json()?["discarded"], 1, "{sum:?}");
+    sum.with(0)?;
     Ok(())
 }
 
