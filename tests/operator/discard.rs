@@ -1,6 +1,7 @@
 //! `discard` and `restore` of the real program, with the function beside it.
 
 mod crashes;
+mod drift;
 mod ledger_writes;
 mod messages;
 mod restoring;
