@@ -88,6 +88,10 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
         | AuditEvent::Sent { .. }
         | AuditEvent::NotSent { .. }
         | AuditEvent::Doubtful { .. }
+        | AuditEvent::StepBegun { .. }
+        | AuditEvent::StepDone { .. }
+        | AuditEvent::Closed { .. }
+        | AuditEvent::NotClosed { .. }
         | AuditEvent::Ended { .. } => false,
     };
     journal.0.retain(|entry| !is_last(entry));

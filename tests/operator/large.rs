@@ -11,7 +11,7 @@ use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, ObjectPage};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::plan::{
-    Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanKind, PlanSource, Selection,
 };
 use genesys_test_support::{TestResult, conversation_event};
 use serde_json::json;
@@ -87,6 +87,7 @@ async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
         created_by: "marta".to_owned(),
         written_by: None,
         reason: "all of them".to_owned(),
+        kind: PlanKind::Replay,
         edit_of: None,
         source: PlanSource::Archive { bucket: "b".to_owned(), prefix: "dlq/".to_owned() },
         queue_arn: "q".to_owned(),

@@ -5,6 +5,7 @@ mod apply_safety;
 mod browser;
 mod credentials;
 mod diagnose;
+mod discard;
 mod doctor;
 mod documented_commands;
 mod drain;

@@ -22,7 +22,7 @@ use genesys_replay_storage::s3;
 use genesys_replay_targets::aws::clients;
 use genesys_replay_targets::http::resolver::guarded;
 
-use crate::archive::s3::S3Reader;
+use crate::archive::s3::{S3Reader, S3Writer};
 use crate::calls::answered;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
@@ -30,7 +30,7 @@ use crate::deployment::aws::AwsDeployment;
 use crate::deployment::functions;
 use crate::deployment::metrics::MetricsClient;
 use crate::deployment::source_mapping::{MappingClient, SourceMapping};
-use crate::ledger::dynamodb::DynamoDbReader;
+use crate::ledger::dynamodb::{DynamoDbReader, DynamoDbWriter};
 use crate::logs::CloudWatchLogs;
 use crate::queue::sqs::SqsReader;
 
@@ -103,6 +103,12 @@ pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
     DynamoDbReader::new(client, table.to_owned())
 }
 
+/// Returns a writer whose finished items are kept for `remember`.
+pub fn ledger_writer(aws: &SdkConfig, table: &str, remember: Duration) -> DynamoDbWriter {
+    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR_LIMITS));
+    DynamoDbWriter::new(client, table.to_owned(), remember)
+}
+
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
@@ -111,6 +117,10 @@ pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
 pub fn logs(aws: &SdkConfig, group: &str) -> CloudWatchLogs {
     let client = aws_sdk_cloudwatchlogs::Client::new(&with_limits(aws, OPERATOR_LIMITS));
     CloudWatchLogs::new(client, group.to_owned())
+}
+
+pub fn archive_writer(aws: &SdkConfig, bucket: &str) -> S3Writer {
+    S3Writer::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
 
 /// Returns a client of Genesys Cloud. A call waits up to two minutes for our rate limiter, because an operator can

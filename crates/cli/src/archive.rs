@@ -1,6 +1,7 @@
 //! The objects of an archive.
 
 pub mod s3;
+mod writer;
 
 use std::future::Future;
 
@@ -9,6 +10,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 
 use crate::pages::entries;
+pub use writer::{ArchiveWriter, StoredObject};
 
 /// The maximum size of an object that is read, in bytes. A message of 1 MiB may take 6 MiB as JSON.
 pub const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
@@ -62,13 +64,19 @@ pub trait ArchiveReader: Send + Sync {
     ) -> impl Future<Output = Result<Option<(Vec<u8>, String)>, AwsError>> + Send;
 }
 
-/// Streams all objects whose keys begin with `prefix`, ordered by key. The stream ends after an error.
+/// The folder of discarded events, beside the archive in the same bucket.
+pub const DISCARDED: &str = "discarded/";
+
+/// Streams all objects whose keys begin with `prefix`, ordered by key. The stream ends after an error. The prefix of an
+/// archive may contain the folder of discarded events, which are not in the archive.
 pub(crate) fn objects<'a>(
     archive: &'a impl ArchiveReader,
     prefix: &'a str,
 ) -> impl Stream<Item = Result<ArchivedObject, AwsError>> + Unpin {
     entries(move |from: Option<String>| async move {
-        let page = archive.page(prefix, from.as_deref()).await?;
+        let mut page = archive.page(prefix, from.as_deref()).await?;
+        let is_inside = prefix.starts_with(DISCARDED);
+        page.objects.retain(|object| is_inside || !object.key.starts_with(DISCARDED));
         Ok((page.objects, page.next))
     })
 }

@@ -1,6 +1,7 @@
 //! The ledger's items, for people to read.
 
 pub mod dynamodb;
+mod writer;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,6 +13,7 @@ use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{ItemState, KnownState, Status};
 
 use crate::pages::entries;
+pub use writer::{ClosingDecision, ExpectedItem, LedgerWriter, UnclaimedItem};
 
 /// The number of keys that a use case with many events looks up at a time.
 pub const MAX_LEDGER_KEYS: usize = 100;
@@ -50,6 +52,8 @@ pub struct Record {
     pub lease_until: Option<Timestamp>,
     /// The end of the delay before a new round.
     pub not_before: Option<Timestamp>,
+    /// The id of the plan that discarded or restored the event.
+    pub closed_by: Option<String>,
 }
 
 impl Record {

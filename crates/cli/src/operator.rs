@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod body_condition;
 pub mod classified_message;
+pub mod close;
 pub mod diagnose;
 pub mod doctor;
 pub mod import;

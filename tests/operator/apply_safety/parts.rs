@@ -18,7 +18,7 @@ use genesys_replay_cli::operator::apply::{
     SendResult, Sender, Summary,
 };
 use genesys_replay_cli::operator::plan::{
-    Location, Plan, PlanContent, PlanItem, PlanSource, Predicted, Selection,
+    Location, Plan, PlanContent, PlanItem, PlanKind, PlanSource, Predicted, Selection,
 };
 use genesys_replay_cli::queue::DeleteError;
 use tokio::time::Instant;
@@ -48,6 +48,7 @@ pub(super) fn plan(count: usize) -> Plan {
         created_by: "marta".to_owned(),
         written_by: None,
         reason: "because".to_owned(),
+        kind: PlanKind::Replay,
         edit_of: None,
         source: PlanSource::Parking { queue_arn: "parked".to_owned() },
         queue_arn: "q".to_owned(),
@@ -94,6 +95,7 @@ impl LedgerReader for Delivered {
                 processed: None,
                 lease_until: None,
                 not_before: None,
+                closed_by: None,
             })
         });
         Ok(found.collect())

@@ -151,6 +151,7 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
         processed: None,
         lease_until: Some(NOW.plus(Duration::from_secs(60))),
         not_before: None,
+        closed_by: None,
     };
     (key.to_owned(), record)
 }

@@ -1,5 +1,7 @@
 //! Reads the ledger's items from `DynamoDB`.
 
+mod writer;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use genesys_replay_storage::dynamodb::item::{
 
 use super::{LedgerReader, Record, RecordPage};
 use crate::calls::answered;
+pub use writer::DynamoDbWriter;
+use writer::PLAN_ID;
 
 /// The maximum number of keys in one call.
 const MAX_BATCH_ENTRIES: usize = 100;
@@ -130,5 +134,6 @@ fn record(item: &Item) -> Option<Record> {
             .filter(|_| status == Some(Status::InProgress))
             .map(Timestamp::from_millis),
         not_before: integer(item, NOT_BEFORE).map(Timestamp::from_millis),
+        closed_by: owned(PLAN_ID),
     })
 }

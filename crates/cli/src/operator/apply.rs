@@ -23,7 +23,7 @@ use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::operator::plan::{Plan, PlanItem};
 pub use failures::{ReplayFailure, add_reasons};
-pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
+pub use journal::{AuditEntry, AuditEvent, ClosingStep, CorruptAudit, History, ItemState, Journal};
 pub use resume::{Drift, LedgerChange, drift};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
 pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, QueueSource};

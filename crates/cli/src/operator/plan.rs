@@ -1,6 +1,7 @@
 //! A plan: the dead letters that are sent again, the reason, and the expected result of each. Frozen when it is made.
 
 mod builder;
+mod closing;
 mod edit;
 mod elsewhere;
 mod selection;
@@ -51,6 +52,9 @@ pub struct PlanContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_by: Option<String>,
     pub reason: String,
+    /// The effect of the plan; plans of version 0.2.0 replay.
+    #[serde(default, skip_serializing_if = "PlanKind::is_replay")]
+    pub kind: PlanKind,
     /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
     pub source: PlanSource,
@@ -60,6 +64,60 @@ pub struct PlanContent {
     pub items: Vec<PlanItem>,
     /// The selected dead letters that are not sent again.
     pub left_out: Vec<Excluded>,
+}
+
+/// The effect of a plan on its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanKind {
+    /// Sends the events again.
+    #[default]
+    Replay,
+    /// Closes the events for good.
+    Discard,
+    /// Returns discarded events to the archive.
+    Restore,
+}
+
+impl PlanKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Discard => "discard",
+            Self::Restore => "restore",
+        }
+    }
+
+    /// Returns the effect of a plan that sends nothing.
+    pub const fn closing(self) -> Option<ClosingKind> {
+        match self {
+            Self::Replay => None,
+            Self::Discard => Some(ClosingKind::Discard),
+            Self::Restore => Some(ClosingKind::Restore),
+        }
+    }
+
+    /// Takes a reference, because `serde` calls it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "required by serde")]
+    const fn is_replay(&self) -> bool {
+        matches!(self, Self::Replay)
+    }
+}
+
+/// The effect of a plan that sends nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosingKind {
+    Discard,
+    Restore,
+}
+
+impl From<ClosingKind> for PlanKind {
+    fn from(kind: ClosingKind) -> Self {
+        match kind {
+            ClosingKind::Discard => Self::Discard,
+            ClosingKind::Restore => Self::Restore,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,6 +316,14 @@ fn id(content: &PlanContent, hash: &str) -> String {
     format!("plan-{day}-{short}")
 }
 
+/// Returns the target in a key for people, without the parts of a URL that may be secret.
+fn shown_target(target_key: &str) -> String {
+    match Url::parse(target_key) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Destination::Http(url).to_string(),
+        Ok(_) | Err(_) => target_key.to_owned(),
+    }
+}
+
 impl PlanItem {
     /// Returns the event's id: the key without the target.
     pub fn event_id(&self) -> &str {
@@ -276,13 +342,7 @@ impl PlanItem {
 
     /// Returns true if the target for people is that of the key.
     fn shows_its_target(&self) -> bool {
-        let key = self.target_key();
-        match Url::parse(key) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => {
-                self.target == Destination::Http(url).to_string()
-            }
-            Ok(_) | Err(_) => self.target == key,
-        }
+        self.target == shown_target(self.target_key())
     }
 
     /// Returns the event's key at the old target, if this plan redirects the event.

@@ -4,6 +4,7 @@
 //! first, because an event may be archived meanwhile. Memory holds the names and keys of all objects, and the counts.
 
 mod archived;
+mod discarded;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use genesys_replay::ledger::Status;
 use self::archived::ArchivedEvents;
 use super::Progress;
 use super::report::{UNKNOWN, has_expired_lease};
-use crate::archive::ArchiveReader;
+use crate::archive::{ArchiveReader, DISCARDED};
 use crate::ledger::{LedgerReader, Record, scan_all};
 
 /// The maximum number of examples of one finding.
@@ -49,8 +50,11 @@ pub enum ReconcileFinding {
     ObjectWithoutItem,
     LeaseExpired,
     UnfinishedNotQueued,
+    DiscardedNotInLedger,
     UnknownStatus,
     Failed,
+    InterruptedDiscard,
+    DiscardedWithoutObject,
     ObjectOfOpen,
     ArchivedThenDelivered,
     ObjectOutlivesItem,
@@ -79,8 +83,11 @@ impl ReconcileFinding {
             Self::ObjectWithoutItem => "object_without_item",
             Self::LeaseExpired => "died_over",
             Self::UnfinishedNotQueued => "open_not_queued",
+            Self::DiscardedNotInLedger => "discarded_not_in_ledger",
             Self::UnknownStatus => "unknown_status",
             Self::Failed => "failed",
+            Self::InterruptedDiscard => "interrupted_discard",
+            Self::DiscardedWithoutObject => "discarded_without_object",
             Self::ObjectOfOpen => "object_of_open_event",
             Self::ArchivedThenDelivered => "archived_then_delivered",
             Self::ObjectOutlivesItem => "object_outlives_item",
@@ -108,11 +115,20 @@ impl ReconcileFinding {
             Self::UnfinishedNotQueued => {
                 "more events are open than messages are queued: check whether messages were deleted or expired in their queue"
             }
+            Self::DiscardedNotInLedger => {
+                "only in the folder of discarded events, but not discarded in the ledger: check whether the item or the object in the archive was deleted"
+            }
             Self::UnknownStatus => {
                 "the function is newer than this command, or the item was edited by hand"
             }
             Self::Failed => {
                 "rejected without an archive: its message is in the queue or the parking queue"
+            }
+            Self::InterruptedDiscard => {
+                "in the archive and in the folder of discarded events: resume the interrupted plan with apply --resume"
+            }
+            Self::DiscardedWithoutObject => {
+                "discarded in the ledger, but its object was deleted: restore cannot return the event"
             }
             Self::ObjectOfOpen => "archived before, and in progress again or not settled yet",
             Self::ArchivedThenDelivered => "archived before, and delivered later: nothing to do",
@@ -144,6 +160,7 @@ pub struct Reconciliation {
     /// acknowledged as duplicates appear only in the function's metric.
     pub duplicate: u64,
     pub archived: u64,
+    pub discarded: u64,
     /// Open or failed events, whose messages must be in a queue, plus the approximate number of further messages.
     pub still_queued: u64,
     /// Events that are in none of these places.
@@ -152,6 +169,8 @@ pub struct Reconciliation {
     pub statuses: BTreeMap<&'static str, u64>,
     /// Objects of the archive that are dead letters.
     pub objects: u64,
+    /// Objects of discarded events.
+    pub discarded_objects: u64,
     pub findings: BTreeMap<ReconcileFinding, FindingCount>,
 }
 
@@ -169,7 +188,7 @@ impl Reconciliation {
         }
     }
 
-    fn count(&mut self, record: &Record, has_object: bool, scope: &ReconcileScope<'_>) {
+    fn count(&mut self, record: &Record, has: HasObject, scope: &ReconcileScope<'_>) {
         let is_older = |since| record.first_seen.is_some_and(|seen| seen < since);
         if scope.since.is_some_and(is_older) {
             return;
@@ -182,7 +201,7 @@ impl Reconciliation {
             Some(Status::InProgress) if has_expired_lease(record, scope.now) => {
                 ReconcileFinding::LeaseExpired
             }
-            Some(Status::Archived) if !has_object => {
+            Some(Status::Archived) if !has.archived && !has.discarded => {
                 // Without a bucket, an echo of our own PATCH has no object. An event that was archived while the
                 // archive was read may be missing from the objects that were read.
                 let echo = FailureCode::OwnEcho.as_str();
@@ -191,6 +210,9 @@ impl Reconciliation {
                     return;
                 }
                 ReconcileFinding::ArchivedWithoutObject
+            }
+            Some(Status::Discarded) if !has.archived && !has.discarded => {
+                ReconcileFinding::DiscardedWithoutObject
             }
             Some(
                 Status::Archived
@@ -208,6 +230,13 @@ impl Reconciliation {
     }
 }
 
+/// The places that have an object of an event. Without an archive, no object is missing.
+#[derive(Clone, Copy, Debug)]
+struct HasObject {
+    archived: bool,
+    discarded: bool,
+}
+
 /// Compares ledger, archive and queues. Without an archive, that part is skipped.
 pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     ledger: &L,
@@ -217,23 +246,29 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
 ) -> Result<Reconciliation, AwsError> {
     let mut sum = Reconciliation::default();
     let mut archived = None;
+    let mut discarded = None;
     if let Some(archive) = archive {
         progress.begin("reading the archive", None);
-        let read = ArchivedEvents::read(archive, scope, progress, &mut sum).await;
+        let read = read_objects(archive, scope, progress, &mut sum).await;
         progress.end();
-        archived = Some(read?);
+        let (in_archive, in_folder) = read?;
+        (archived, discarded) = (Some(in_archive), Some(in_folder));
     }
     progress.begin("reading the ledger", None);
     let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
         progress.advance(1);
-        // Without an archive, no object is missing.
-        let has_object = archived.as_mut().is_none_or(|archived| archived.has_object_of(&record));
-        sum.count(&record, has_object, scope);
+        let has = |events: &mut Option<ArchivedEvents>| {
+            events.as_mut().is_none_or(|events| events.has_object_of(&record))
+        };
+        let has = HasObject { archived: has(&mut archived), discarded: has(&mut discarded) };
+        sum.count(&record, has, scope);
         future::ok(())
     });
     let counted = counted.await;
     progress.end();
     counted?;
+    let forgotten = discarded
+        .map_or(0, |discarded| discarded::settle(&discarded, archived.as_ref(), scope, &mut sum));
     let without_item = archived.map_or(0, |archived| archived.settle(scope, &mut sum));
     let missing = sum.findings.get(&ReconcileFinding::ArchivedWithoutObject);
     let missing = missing.map_or(0, |found| found.count);
@@ -247,11 +282,29 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
         found.examples.push(lost);
     }
     sum.replayed = sum.of(Status::Completed);
-    // An operator decided not to deliver a discarded event, so its object stays in the archive.
-    sum.archived = sum.of(Status::Archived) - missing + without_item + sum.of(Status::Discarded);
+    sum.archived = sum.of(Status::Archived) - missing + without_item;
+    sum.discarded = sum.of(Status::Discarded) + forgotten;
     sum.still_queued = queued;
     let unknown = sum.statuses.get(UNKNOWN).copied().unwrap_or_default();
     sum.unaccounted = missing + open.saturating_sub(queued) + unknown;
-    sum.received = sum.replayed + sum.archived + sum.still_queued + sum.unaccounted;
+    sum.received = sum.replayed + sum.archived + sum.discarded + sum.still_queued + sum.unaccounted;
     Ok(sum)
+}
+
+/// Reads the objects of the archive, and those of discarded events.
+async fn read_objects<A: ArchiveReader>(
+    archive: &A,
+    scope: &ReconcileScope<'_>,
+    progress: &dyn Progress,
+    sum: &mut Reconciliation,
+) -> Result<(ArchivedEvents, ArchivedEvents), AwsError> {
+    // In this order, because a discard moves objects in this direction.
+    let archived = ArchivedEvents::read(archive, scope.prefix, scope, progress, sum).await?;
+    if scope.prefix.starts_with(DISCARDED) {
+        // Nothing is discarded with such an archive.
+        return Ok((archived, ArchivedEvents::default()));
+    }
+    let folder = format!("{DISCARDED}{}", scope.prefix);
+    let discarded = ArchivedEvents::read(archive, &folder, scope, progress, sum).await?;
+    Ok((archived, discarded))
 }

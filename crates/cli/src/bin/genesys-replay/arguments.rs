@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Edit(commands::edit::EditArgs),
     Apply(commands::apply::ApplyArgs),
     Trace(commands::trace::TraceArgs),
+    Discard(commands::discard::DiscardArgs),
+    Restore(commands::restore::RestoreArgs),
     Report(commands::report::ReportArgs),
     Reconcile(commands::reconcile::ReconcileArgs),
     Import(commands::import::ImportArgs),

@@ -20,6 +20,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         Command::Edit(command) => command.run(&context).await,
         Command::Apply(command) => Box::pin(command.run(&context)).await,
         Command::Trace(command) => Box::pin(command.run(&context)).await,
+        Command::Discard(command) => Box::pin(command.run(&context)).await,
+        Command::Restore(command) => Box::pin(command.run(&context)).await,
         Command::Report(command) => command.run(&context).await,
         Command::Reconcile(command) => command.run(&context).await,
         Command::Import(command) => command.run(&context).await,

@@ -72,10 +72,48 @@ pub enum AuditEvent {
         outcome: String,
         failure_code: Option<String>,
     },
+    /// A step of a discard or restore is about to begin. `place` is the object or the message of the dead letter.
+    StepBegun {
+        key: String,
+        place: String,
+        step: ClosingStep,
+    },
+    StepDone {
+        key: String,
+        place: String,
+        step: ClosingStep,
+        /// The key of the stored copy, after [`ClosingStep::Copy`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copy: Option<String>,
+    },
+    /// A dead letter was discarded or restored, or its ledger item has changed.
+    Closed {
+        key: String,
+        place: String,
+        outcome: String,
+    },
+    /// A dead letter was not discarded or restored. A resume begins it again.
+    NotClosed {
+        key: String,
+        place: String,
+        reason: String,
+    },
     Ended {
         /// The reason, in one sentence.
         reason: String,
     },
+}
+
+/// The steps of a discard or restore of one dead letter, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosingStep {
+    /// The copy is stored and verified.
+    Copy,
+    /// The ledger item is written.
+    Ledger,
+    /// The original is deleted.
+    Delete,
 }
 
 /// The writer of the audit. `Ok` means that the entry outlives the process.
@@ -106,7 +144,7 @@ pub struct History {
     pub hash: Option<String>,
     /// True if the run was begun directly to the targets; `None` if no run was begun.
     pub direct: Option<bool>,
-    /// The states of the items, by key. Items without an entry were not sent.
+    /// The states of the items, by key, or by place in a discard or restore. Items without an entry were not begun.
     pub states: HashMap<String, ItemState>,
     /// The keys of items that were certainly sent and, as far as is known, have not left their queue.
     pub still_in_source: HashSet<String>,
@@ -162,7 +200,14 @@ impl History {
             AuditEvent::Outcome { key, outcome, failure_code } => {
                 set(key, ItemState::Settled { outcome, failure_code });
             }
-            AuditEvent::Wave { .. } | AuditEvent::Ended { .. } => {}
+            AuditEvent::StepBegun { place, .. } => set(place, ItemState::Doubtful),
+            AuditEvent::Closed { place, outcome, .. } => {
+                set(place, ItemState::Settled { outcome, failure_code: None });
+            }
+            AuditEvent::Wave { .. }
+            | AuditEvent::StepDone { .. }
+            | AuditEvent::NotClosed { .. }
+            | AuditEvent::Ended { .. } => {}
         }
     }
 }

@@ -1,23 +1,28 @@
 //! Makes a plan, a frozen list, from the stored dead letters.
 
+mod redirected;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::destination::{Destination, LATEST, Redirects, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::{FormerKey, Status};
-use genesys_replay::message::{Message, TARGET_ARN, resent};
-use genesys_replay::replay::decision::{MessageFacts, NextStep, OldTarget, Rules};
+use genesys_replay::ledger::{EventKey, FormerKey, Status};
+use genesys_replay::message::{Message, resent};
+use genesys_replay::replay::decision::{NextStep, Rules};
 use genesys_replay::target::endpoint;
 
+use super::closing;
 use super::elsewhere::Deliveries;
-use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
-use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record, scan_all};
+use super::{
+    Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, PlanKind, Predicted, Selection,
+    shown_target,
+};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record, event_at_target, scan_all};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 use crate::resend::keep_former_id;
@@ -44,6 +49,7 @@ pub struct PlanBuilder<'a, L> {
     now: Timestamp,
     /// The number of considered dead letters.
     considered: u64,
+    kind: PlanKind,
     /// The selected keys with their status; `None` if all keys are permitted.
     wanted: Option<BTreeMap<String, Status>>,
     /// The keys and event ids of considered dead letters that are selected.
@@ -116,6 +122,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             selection,
             now,
             considered: 0,
+            kind: PlanKind::Replay,
             wanted: None,
             seen: HashSet::new(),
             pending: Vec::new(),
@@ -124,6 +131,12 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             changed_target: HashSet::new(),
             exclusions: Exclusions::default(),
         }
+    }
+
+    /// Sets the effect of the plan, which decides the selectable events.
+    #[must_use]
+    pub fn to(self, kind: PlanKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Restricts the plan to events that the ledger has as rejected, selected by the ledger's code and time.
@@ -185,7 +198,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             redirected_from,
         };
         let former_id = event.and_then(|event| event.former_id.as_ref());
-        let former = classified.key.former(former_id, &classified.destination);
+        let mut former = classified.key.former(former_id, &classified.destination);
+        if let (PlanKind::Discard | PlanKind::Restore, Some(target)) = (self.kind, &target)
+            && *target != item.target
+        {
+            // After a change of the function's target, the item is still under the old one.
+            let key = EventKey::stored(&event_at_target(item.event_id(), target));
+            former.push(FormerKey { key, is_shared: false });
+        }
         let old = old.map(|from| {
             let keys = classified.key.at(&from).with_former(former_id, &from);
             (from, keys)
@@ -223,7 +243,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             return Ok(());
         }
         let prediction = classified.predict(&self.context.rules, None, self.now);
-        if prediction.step == NextStep::Archive {
+        if self.kind == PlanKind::Replay && prediction.step == NextStep::Archive {
             let reason = exclusion_reason(&classified);
             self.mark_seen(&item);
             self.exclusions.add(reason, item.event_id());
@@ -276,6 +296,13 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             }
             let at_old_target = self.at_old_target(&pending, &records);
             let Pending { mut item, at, message, may_have_changed, .. } = pending;
+            match self.kind {
+                PlanKind::Replay => {}
+                // The key names the target also if the function does not deliver to this target.
+                PlanKind::Discard | PlanKind::Restore => {
+                    item.target = shown_target(item.target_key());
+                }
+            }
             let record = records.get(&item.key);
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
@@ -286,10 +313,19 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 }
             }
             self.mark_seen(&item);
-            let excluded = at_old_target.or_else(|| match record {
-                Some(record) => self.excluded(record, &message, &item.place),
-                None => self.excluded_without_item(&item.place, at),
-            });
+            let excluded = match (self.kind, record) {
+                (PlanKind::Replay, Some(record)) => {
+                    at_old_target.or_else(|| self.excluded(record, &message, &item.place))
+                }
+                (PlanKind::Replay, None) => {
+                    at_old_target.or_else(|| self.excluded_without_item(&item.place, at))
+                }
+                (PlanKind::Discard, Some(record)) => {
+                    closing::not_discarded(record, &item.place, self.selection.open, self.now)
+                }
+                (PlanKind::Restore, Some(record)) => closing::not_restored(record),
+                (PlanKind::Discard | PlanKind::Restore, None) => None,
+            };
             if let Some(reason) = excluded {
                 self.exclusions.add(reason, item.event_id());
                 continue;
@@ -302,51 +338,6 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             self.choose(item, at);
         }
         Ok(())
-    }
-
-    /// Applies the redirects of this plan to a message. Returns the old target.
-    fn redirect(&self, message: &mut Message) -> Option<String> {
-        if self.context.redirects.is_empty() {
-            return None;
-        }
-        let target_arn = match &ClassifiedMessage::of(message, self.context.target).parsed {
-            ParsedMessage::DeadLetter(dead_letter) => dead_letter.failure.target_arn.clone()?,
-            ParsedMessage::Unreplayable(_) => return None,
-        };
-        let to = self.context.redirects.get(&target_arn)?;
-        // Only such an attribute is the target itself; a schedule's names the call.
-        if message.attribute(TARGET_ARN) == Some(&target_arn) {
-            message.attributes.insert(TARGET_ARN.to_owned(), to.to_owned());
-        }
-        Some(target_arn)
-    }
-
-    /// Returns the reason, according to the ledger item at its old target, why a redirected event is not sent.
-    fn at_old_target(
-        &self,
-        pending: &Pending,
-        records: &HashMap<String, Record>,
-    ) -> Option<&'static str> {
-        let (from, keys) = pending.old.as_ref()?;
-        let mut known = keys.iter().filter_map(|key| Some((key, records.get(key.key.as_str())?)));
-        let (_, record) = known.find(|(key, record)| pending.is_about(key, record))?;
-        let ParsedMessage::DeadLetter(dead_letter) = parse(&pending.message) else {
-            return None;
-        };
-        let facts = MessageFacts {
-            message: &pending.message,
-            dead_letter: &dead_letter,
-            destination: from,
-            now: self.now,
-        };
-        match self.context.rules.at_old_target(&facts, &record.state()) {
-            Ok(None) => None,
-            Ok(Some(OldTarget::Has | OldTarget::Unfinished)) => {
-                Some("the old target has the event, or an operator discarded it")
-            }
-            Ok(Some(OldTarget::Held { .. })) => Some("the function is working on the event"),
-            Err(_) => Some("the ledger item has a status that this version does not support"),
-        }
     }
 
     /// Leaves out chosen events that another target has, because a changed target does not make an event a new one. Reads
@@ -452,8 +443,12 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         )
     }
 
-    /// Adds an item. Keeps only the copy of an event that was rejected last.
+    /// Adds an item. A replay sends only the copy of an event that was rejected last. All copies are closed.
     fn choose(&mut self, item: PlanItem, at: Option<Timestamp>) {
+        match self.kind {
+            PlanKind::Replay => {}
+            PlanKind::Discard | PlanKind::Restore => return self.chosen.push((item, at)),
+        }
         let index = *self.by_key.entry(item.key.clone()).or_insert(self.chosen.len());
         match self.chosen.get_mut(index) {
             None => self.chosen.push((item, at)),

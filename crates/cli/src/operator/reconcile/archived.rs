@@ -20,32 +20,33 @@ const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 /// The objects of the archive, and the statuses of their events in the ledger as far as the ledger was read.
 #[derive(Default)]
 pub(super) struct ArchivedEvents {
-    objects: Vec<EventObject>,
+    pub(super) objects: Vec<EventObject>,
     /// By the keys of the objects.
     items: HashMap<String, Vec<Option<Status>>>,
     /// By the event as the object has it. A ledger key has the whole URL, and a token in its query may have changed.
     events: HashMap<String, Vec<Option<Status>>>,
 }
 
-struct EventObject {
-    name: String,
+pub(super) struct EventObject {
+    pub(super) name: String,
     /// The event's key as the function would make it, and as it is in the object: for people, without a query.
-    keys: [String; 2],
+    pub(super) keys: [String; 2],
     /// False if the function archives such a message without a claim.
     has_item: bool,
     archived_at: Option<Timestamp>,
 }
 
 impl ArchivedEvents {
-    /// Reads all objects within the scope.
+    /// Reads all objects below a prefix within the scope.
     pub(super) async fn read<A: ArchiveReader>(
         archive: &A,
+        prefix: &str,
         scope: &ReconcileScope<'_>,
         progress: &dyn Progress,
         sum: &mut Reconciliation,
     ) -> Result<Self, AwsError> {
         let mut archived = Self::default();
-        let mut found = objects(archive, scope.prefix)
+        let mut found = objects(archive, prefix)
             .try_filter(|kept| future::ready(scope.since.is_none_or(|since| !kept.is_older(since))))
             .map_ok(|kept| read(archive, kept, scope))
             .try_buffered(MAX_CONCURRENT_DOWNLOADS);
@@ -74,6 +75,20 @@ impl ArchivedEvents {
         }
         let statuses = self.events.get_mut(&record.event_at_target());
         statuses.map(|it| it.push(record.status)).is_some()
+    }
+
+    /// Returns the statuses of an object's event in the ledger; empty without an item.
+    pub(super) fn statuses(&self, object: &EventObject) -> &[Option<Status>] {
+        let [key, event] = &object.keys;
+        match self.items[key].as_slice() {
+            [] => &self.events[event],
+            statuses => statuses,
+        }
+    }
+
+    /// Returns true if an event has an object.
+    pub(super) fn contains(&self, object: &EventObject) -> bool {
+        object.keys.iter().any(|key| self.items.contains_key(key))
     }
 
     /// Counts the objects, after the whole ledger was read. Returns the number of events without an item.
@@ -107,12 +122,16 @@ impl ArchivedEvents {
 }
 
 impl EventObject {
+    /// Returns true if the ledger item may have expired.
+    pub(super) fn is_forgotten(&self, scope: &ReconcileScope<'_>) -> bool {
+        self.archived_at.is_some_and(|at| scope.now.since(at) >= scope.remembered)
+    }
+
     /// Returns the finding about an object whose event has no item; `None` if that is by design.
     fn without_item(&self, scope: &ReconcileScope<'_>) -> Option<ReconcileFinding> {
-        let is_forgotten = |at: Timestamp| scope.now.since(at) >= scope.remembered;
         if !self.has_item {
             None
-        } else if self.archived_at.is_some_and(is_forgotten) {
+        } else if self.is_forgotten(scope) {
             Some(ReconcileFinding::ObjectOutlivesItem)
         } else {
             Some(ReconcileFinding::ObjectWithoutItem)
@@ -127,7 +146,8 @@ const fn of_status(status: Option<Status>) -> Option<ReconcileFinding> {
         Some(Status::InProgress | Status::Deferred | Status::Failed) => {
             Some(ReconcileFinding::ObjectOfOpen)
         }
-        Some(Status::Archived | Status::Discarded) | None => None,
+        Some(Status::Discarded) => Some(ReconcileFinding::InterruptedDiscard),
+        Some(Status::Archived) | None => None,
     }
 }
 

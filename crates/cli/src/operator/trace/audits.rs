@@ -73,7 +73,13 @@ fn step<'e>(event: &'e AuditEvent, plan: &str) -> Option<(&'e str, String)> {
             let code = failure_code.as_deref().map(|it| format!(" {it}")).unwrap_or_default();
             Some((key, format!("outcome of {plan}: {outcome}{code}")))
         }
-        AuditEvent::Begun { .. }
+        AuditEvent::Closed { key, outcome, .. } => Some((key, format!("{outcome} by {plan}"))),
+        AuditEvent::NotClosed { key, reason, .. } => {
+            Some((key, format!("not changed by {plan}: {reason}")))
+        }
+        AuditEvent::StepBegun { .. }
+        | AuditEvent::StepDone { .. }
+        | AuditEvent::Begun { .. }
         | AuditEvent::Wave { .. }
         | AuditEvent::Sending { .. }
         | AuditEvent::LeftQueue { .. }

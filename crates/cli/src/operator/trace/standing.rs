@@ -34,7 +34,10 @@ fn of_item(event: &TracedEvent, item: &Record, now: Timestamp) -> (String, Strin
             (place, format!("{}{}", advice(event), replay(event, "archive")))
         }
         Some(Status::Discarded) => (
-            "discarded by an operator".to_owned(),
+            match found.objects.last() {
+                Some(address) => format!("discarded by an operator: {address}"),
+                None => "discarded by an operator".to_owned(),
+            },
             format!("nothing to do; to undo: genesys-replay restore --id {} --reason TEXT", event.event_id),
         ),
         Some(Status::Failed) if found.is_parked => {

@@ -1,6 +1,6 @@
 //! `apply`: sends the dead letters of a plan again, in waves.
 
-mod checks;
+pub(super) mod checks;
 mod output;
 
 use std::ops::Bound::{Excluded, Included};
@@ -16,9 +16,10 @@ use genesys_replay_cli::operator::apply::{
     Apply, ApplyError, ArchiveSource, DeadLetterSource, DirectSender, History, Options,
     QueueSender, QueueSource, Sender, StopReason, Summary, add_reasons,
 };
-use genesys_replay_cli::operator::plan::{Plan, PlanSource};
+use genesys_replay_cli::operator::plan::{Plan, PlanKind, PlanSource};
 use genesys_replay_lambda::app as wiring;
 
+use super::close::ClosingRun;
 use super::plan::dead_letters;
 use crate::audit_file::AuditFile;
 use crate::context::Context;
@@ -88,6 +89,15 @@ impl ApplyArgs {
             let what = format!("{} was superseded by {newer}", plan.id);
             Err(UserError::new(what, "apply the newer plan"))?;
         }
+        if let Some(kind) = plan.content.kind.closing() {
+            self.refuse_sending_options(plan.content.kind)?;
+            let run = ClosingRun { path: &self.plan, plan: &plan, kind };
+            return if self.yes {
+                run.apply(context, self.resume, &self.by).await
+            } else {
+                run.preview(context).await
+            };
+        }
         let aws = context.aws().await?;
         let audit = files::audit_of(&self.plan);
         if self.to == DestinationArg::Queue
@@ -135,15 +145,34 @@ impl ApplyArgs {
         Err(error)
     }
 
+    /// Refuses the options that only a plan of a replay has.
+    fn refuse_sending_options(&self, kind: PlanKind) -> Result<(), UserError> {
+        let differs = |value: f64, default: f64| (value - default).abs() > f64::EPSILON;
+        let options = self.options();
+        let given = [
+            ("--to target", self.to == DestinationArg::Target),
+            ("--rate", differs(options.rate, 10.0)),
+            ("--canary", options.canary != 1),
+            ("--ramp", differs(options.ramp, 2.0)),
+            ("--abort-at", differs(options.abort_at, 0.1)),
+            ("--wait", options.wait != Duration::from_mins(15)),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(UserError::new(
+                format!(
+                    "{option} is for plans that send events, and this is a plan of kind {}",
+                    kind.as_str()
+                ),
+                "omit the option",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Opens the audit, if the plan can be applied unchanged.
     async fn open(&self, context: &Context, plan: &Plan) -> anyhow::Result<(AuditFile, History)> {
         let audit = files::audit_of(&self.plan);
-        if self.resume && !files::was_begun(&self.plan) {
-            Err(UserError::new(
-                format!("{} was not applied before: {} does not exist", plan.id, audit.display()),
-                "put the audit file back beside the plan; without an earlier run, omit --resume",
-            ))?;
-        }
+        checks::resume(&self.plan, plan, self.resume)?;
         let (journal, history) = AuditFile::open(&audit)?;
         let fits = async {
             let direct = self.to == DestinationArg::Target;

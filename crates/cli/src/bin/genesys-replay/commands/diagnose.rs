@@ -21,7 +21,7 @@ use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
-use super::selection_arguments::SelectionArguments;
+use super::selection_arguments::SelectionArgs;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
@@ -62,7 +62,7 @@ pub(crate) struct DiagnoseArgs {
     #[arg(long)]
     correlate: bool,
     #[command(flatten)]
-    selection: SelectionArguments,
+    selection: SelectionArgs,
     /// The file of records.
     #[arg(long, value_name = "FILE", default_value = "eventbridge_diagnostics.json")]
     out: PathBuf,

@@ -7,7 +7,9 @@ use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, QueueSource};
-use genesys_replay_cli::operator::plan::{Editing, Edits, Plan, PlanItem, PlanSource, Unfit};
+use genesys_replay_cli::operator::plan::{
+    Editing, Edits, Plan, PlanItem, PlanKind, PlanSource, Unfit,
+};
 use serde_json::json;
 
 use super::apply::{MAX_NAMED, read};
@@ -131,6 +133,14 @@ impl EditArgs {
     fn check(&self, plan: &Plan) -> Result<(), UserError> {
         let id = &plan.id;
         let refused = |what, remedy: &str| Err(UserError::new(what, remedy));
+        match plan.content.kind {
+            PlanKind::Replay => {}
+            kind @ (PlanKind::Discard | PlanKind::Restore) => {
+                let what =
+                    format!("{id} is a plan of kind {}, which sends no bodies", kind.as_str());
+                return refused(what, "edit a plan that sends events: genesys-replay plan");
+            }
+        }
         if let Some(newer) = &plan.superseded_by {
             return refused(format!("{id} was superseded by {newer}"), "edit the newer plan");
         }

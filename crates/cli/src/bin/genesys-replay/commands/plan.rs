@@ -3,24 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::destination::{Arn, OriginalTargets, Redirects, ReplayTarget};
-use genesys_replay::queue::Redrive;
 use genesys_replay_cli::app;
-use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
-use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::plan::{
-    CollectError, Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanKind, PlanSource, Selection,
 };
-use genesys_replay_cli::queue::QueueReader;
-use genesys_replay_cli::queue::receive_cost::ReceiveCost;
-use genesys_replay_cli::queue::sqs::SqsReader;
-use genesys_replay_settings::ArchiveSettings;
 use genesys_replay_version::PROGRAM;
 use serde_json::json;
 
-use super::selection_arguments::SelectionArguments;
+use super::place_arguments::PlaceArgs;
+use super::selection_arguments::SelectionArgs;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
@@ -32,7 +25,6 @@ use crate::{files, table, terminal};
 /// The plan is a frozen list with a hash. `apply` sends only the listed events, and refuses the plan if the ledger item
 /// of one has changed meanwhile.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[command(after_help = "\
 Examples:
   # After an outage of the CRM, from the archive:
@@ -49,15 +41,10 @@ pub(crate) struct PlanArgs {
     /// The reason, for later readers of the plan.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// The source: the archive, the queue that the function drains, its parking queue, or the events that the ledger has as
-    /// rejected (read from the archive).
-    #[arg(long, value_name = "PLACE", default_value = "archive")]
-    from: SourceArg,
-    /// Read only objects whose keys begin with this; the default is the function's archive prefix.
-    #[arg(long, value_name = "PREFIX")]
-    prefix: Option<String>,
     #[command(flatten)]
-    selection: SelectionArguments,
+    source: PlaceArgs,
+    #[command(flatten)]
+    conditions: SelectionArgs,
     /// Send the events of one target to another, which the function must allow; may be given several times. Events that the
     /// old target has are left out.
     #[arg(long, value_name = "FROM=TO")]
@@ -71,12 +58,6 @@ pub(crate) struct PlanArgs {
     /// Also events that were archived longer ago than the ledger's retention and may have been delivered since.
     #[arg(long)]
     forgotten: bool,
-    /// Stop after about this many messages of a queue.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    limit: Option<u64>,
-    /// Read the queue although messages reach their last receive.
-    #[arg(long)]
-    force: bool,
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "plan.json")]
     out: PathBuf,
@@ -87,15 +68,6 @@ pub(crate) struct PlanArgs {
 
 const REDIRECT_HINT: &str = "give the old and the new ARN: --redirect <old ARN>=<new ARN>";
 
-/// The places of dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SourceArg {
-    Archive,
-    Queue,
-    Parking,
-    Ledger,
-}
-
 impl PlanArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         if self.out.exists() {
@@ -105,7 +77,12 @@ impl PlanArgs {
             ))?;
         }
         let settings = context.settings().await?;
-        let selection = self.selection()?;
+        let selection = Selection {
+            known_to_ledger: self.source.is_ledger(),
+            open: self.open,
+            forgotten: self.forgotten,
+            ..self.conditions.selection()?
+        };
         let queue = context.queue().await?;
         let ledger = app::ledger(context.aws().await?, &settings.table);
         let redirects = self.redirects(&settings.target)?;
@@ -117,18 +94,7 @@ impl PlanArgs {
             rules: settings.limits.rules(settings.archive.is_some()),
         };
         let mut builder = PlanBuilder::new(&ledger, about, &selection, context.clock.now());
-        let source = match self.from {
-            SourceArg::Queue => {
-                self.collect_from_queue(context, &mut builder, &queue, None).await?
-            }
-            SourceArg::Parking => {
-                let parking = parking_queue(context, &queue).await?;
-                self.collect_from_queue(context, &mut builder, &queue, Some(&parking)).await?
-            }
-            SourceArg::Archive | SourceArg::Ledger => {
-                self.collect_from_archive(context, &mut builder, settings.archive).await?
-            }
-        };
+        let source = self.source.collect(context, &mut builder, &queue, settings.archive).await?;
         if !self.deliver_again_to_new_target {
             builder.leave_out_delivered_elsewhere(&context.progress).await?;
         }
@@ -139,6 +105,7 @@ impl PlanArgs {
             created_by: self.by.clone(),
             written_by: Some(PROGRAM.to_owned()),
             reason: self.reason.clone(),
+            kind: PlanKind::Replay,
             edit_of: None,
             source,
             queue_arn: queue.arn().to_owned(),
@@ -187,90 +154,6 @@ impl PlanArgs {
         Ok(ExitStatus::Success)
     }
 
-    async fn collect_from_archive(
-        &self,
-        context: &Context,
-        builder: &mut PlanBuilder<'_, DynamoDbReader>,
-        archive: Option<ArchiveSettings>,
-    ) -> anyhow::Result<PlanSource> {
-        let ArchiveSettings { bucket, prefix, .. } = archive.ok_or_else(|| {
-            UserError::new(
-                "the function has no archive",
-                "set ARCHIVE_BUCKET, or use the parking queue: --from parking",
-            )
-        })?;
-        let prefix = self.prefix.clone().unwrap_or(prefix);
-        if self.from == SourceArg::Ledger {
-            builder.only_from_ledger(&context.progress).await?;
-        }
-        let reader = app::archive(context.aws().await?, &bucket);
-        builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
-        Ok(PlanSource::Archive { bucket, prefix })
-    }
-
-    /// Collects the messages of the queue, or of its parking queue.
-    async fn collect_from_queue(
-        &self,
-        context: &Context,
-        builder: &mut PlanBuilder<'_, DynamoDbReader>,
-        queue: &SqsReader,
-        parking: Option<&SqsReader>,
-    ) -> anyhow::Result<PlanSource> {
-        let read = parking.unwrap_or(queue);
-        let facts = read.facts().await?;
-        if facts.fifo {
-            context.progress.warn(
-                "the queue is FIFO: the plan can contain only the first messages of each group",
-            );
-        }
-        let elsewhere = facts.in_flight + facts.delayed;
-        if elsewhere > 0 {
-            context.progress.warn(&format!(
-                "messages that wait for their next attempt or are in flight, and cannot be received now: about {elsewhere}"
-            ));
-        }
-        let redrive = facts.redrive.clone().filter(|_| parking.is_none());
-        let parked = self.parked(context, redrive.as_ref()).await?;
-        let mut cost = ReceiveCost::new(facts.redrive, self.force);
-        let collected =
-            builder.collect_from_queue(read, self.limit, &mut cost, &context.progress).await;
-        for line in [cost.shown(), cost.last_receives()].into_iter().flatten() {
-            terminal::say(&line);
-        }
-        collected.map_err(|error| match error {
-            CollectError::Aws(error) => anyhow::Error::from(error),
-            CollectError::Receives(refusal) => {
-                UserError::new(refusal.to_string(), refusal.remedy("--from parking")).into()
-            }
-        })?;
-        if let (Some(before), Some(after)) = (parked, self.parked(context, redrive.as_ref()).await?)
-            && after > before
-        {
-            let count = after - before;
-            context.progress.warn(&format!(
-                "about {count} messages had no receive left and are in the parking queue now: plan --from parking"
-            ));
-        }
-        let queue_arn = facts.arn;
-        Ok(match parking {
-            Some(_) => PlanSource::Parking { queue_arn },
-            None => PlanSource::Queue { queue_arn },
-        })
-    }
-
-    /// Returns the approximate number of messages in the parking queue, if reading the queue may add some.
-    async fn parked(
-        &self,
-        context: &Context,
-        redrive: Option<&Redrive>,
-    ) -> anyhow::Result<Option<u64>> {
-        let Some(redrive) = redrive.filter(|_| self.force) else {
-            return Ok(None);
-        };
-        let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
-        Ok(Some(parking.facts().await?.depth()))
-    }
-
     /// Returns the redirects of this plan, as far as the function would deliver to the new targets.
     fn redirects(&self, target: &ReplayTarget) -> anyhow::Result<Redirects> {
         let text = self.redirect.join(",");
@@ -295,27 +178,6 @@ impl PlanArgs {
         }
         Ok(redirects)
     }
-
-    fn selection(&self) -> anyhow::Result<Selection> {
-        Ok(Selection {
-            known_to_ledger: self.from == SourceArg::Ledger,
-            open: self.open,
-            forgotten: self.forgotten,
-            ..self.selection.selection()?
-        })
-    }
-}
-
-/// Returns the parking queue of a queue.
-async fn parking_queue(context: &Context, queue: &SqsReader) -> anyhow::Result<SqsReader> {
-    let facts = queue.facts().await?;
-    let redrive = facts.redrive.ok_or_else(|| {
-        UserError::new(
-            format!("the queue {} has no parking queue", facts.arn),
-            "give the queue a redrive policy, as in template.yaml",
-        )
-    })?;
-    Ok(app::reader(context.aws().await?, &redrive.parking_arn).await?)
 }
 
 /// Returns the items of a plan by target, code and type, and the dead letters that are left out.
@@ -330,7 +192,10 @@ pub(super) fn summary(plan: &Plan) -> String {
         *attempt = item.predicted.attempt.max(*attempt);
     }
     let rows = groups.iter().map(|((target, code, topic), (count, attempt))| {
-        let predicted = format!("deliver, attempt ≤ {attempt}");
+        let predicted = match plan.content.kind {
+            PlanKind::Replay => format!("deliver, attempt ≤ {attempt}"),
+            kind @ (PlanKind::Discard | PlanKind::Restore) => kind.as_str().to_owned(),
+        };
         let [code, topic, target] = [code, topic, target].map(|it| (*it).to_owned());
         [count.to_string(), code, topic, target, predicted]
     });

@@ -12,7 +12,7 @@ use crate::exit::ExitStatus;
 use crate::terminal::{self, one_line};
 use crate::time_argument::parse_time;
 
-/// Check that received = replayed + archived + still queued, and list the differences.
+/// Check that received = replayed + archived + discarded + still queued, and list the differences.
 ///
 /// Reads the whole ledger, every object of the archive (within --since), and the depths of the queue and its parking
 /// queue. SQS reports depths only approximately, so run the command while few messages arrive. Received events are those
@@ -69,9 +69,13 @@ impl ReconcileArgs {
 
 fn text(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> String {
     let mut text = vec![format!(
-        "received {} = replayed {} + archived {} + still queued {}",
-        sum.received, sum.replayed, sum.archived, sum.still_queued
+        "received {} = replayed {} + archived {}",
+        sum.received, sum.replayed, sum.archived
     )];
+    if sum.discarded > 0 {
+        text.push(format!(" + discarded {}", sum.discarded));
+    }
+    text.push(format!(" + still queued {}", sum.still_queued));
     if sum.unaccounted > 0 {
         text.push(format!(" + unaccounted {}", sum.unaccounted));
     }
@@ -112,12 +116,14 @@ fn json(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> Value {
         "replayed": sum.replayed,
         "duplicate": sum.duplicate,
         "archived": sum.archived,
+        "discarded": sum.discarded,
         "still_queued": sum.still_queued,
         "unaccounted": sum.unaccounted,
         "queued": scope.queued,
         "parked": scope.parked,
         "ledger_by_status": sum.statuses,
         "archive_objects": sum.objects,
+        "discarded_objects": sum.discarded_objects,
         "findings": findings,
         "since": scope.since.map(|since| since.to_string()),
         "generated_at": scope.now.to_string(),

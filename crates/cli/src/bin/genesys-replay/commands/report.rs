@@ -9,7 +9,7 @@ use genesys_replay_cli::operator::plan::Selection;
 use genesys_replay_cli::operator::report;
 use genesys_replay_cli::operator::report::ReportScope;
 
-use super::selection_arguments::SelectionArguments;
+use super::selection_arguments::SelectionArgs;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
@@ -28,7 +28,7 @@ Examples:
   genesys-replay report --output json | jq .success_rate")]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
-    selection: SelectionArguments,
+    selection: SelectionArgs,
     /// The number of table segments that are read concurrently.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     segments: u32,
@@ -41,7 +41,7 @@ impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let settings = context.settings().await?;
-        let SelectionArguments { since, until, .. } = self.selection;
+        let SelectionArgs { since, until, .. } = self.selection;
         // Without its times, because a report compares them with both times of an item.
         let selection = Selection { since: None, until: None, ..self.selection.selection()? };
         let scope = ReportScope {

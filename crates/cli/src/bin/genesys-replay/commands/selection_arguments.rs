@@ -16,7 +16,7 @@ use crate::time_argument::parse_time;
 /// The conditions of selected events. All conditions must match; for a repeated condition, one of its values must match.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Selection")]
-pub(crate) struct SelectionArguments {
+pub(crate) struct SelectionArgs {
     /// Only this category of the first failure; may be given several times, like the options below.
     #[arg(long, value_name = "CATEGORY", value_parser = category)]
     category: Vec<String>,
@@ -54,7 +54,7 @@ pub(crate) struct SelectionArguments {
     pub(crate) until: Option<Timestamp>,
 }
 
-impl SelectionArguments {
+impl SelectionArgs {
     /// Returns the selection. A file of ids is read.
     pub(crate) fn selection(&self) -> anyhow::Result<Selection> {
         let mut ids: BTreeSet<String> = self.id.iter().cloned().collect();
@@ -88,9 +88,7 @@ impl SelectionArguments {
             body: self.r#where.clone(),
             since: self.since.map(|it| it.to_string()),
             until: self.until.map(|it| it.to_string()),
-            known_to_ledger: false,
-            open: false,
-            forgotten: false,
+            ..Selection::default()
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
+use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
 use genesys_replay_cli::operator::trace::{
     AuditText, SearchedPlace, Trace, TracePlace, TraceSubject, TracedEvent,
@@ -121,9 +122,11 @@ impl TraceArgs {
         trace.search_ledger(&ledger, &settings.table, self.segments, progress).await;
         let mut keys = Vec::new();
         if let Some(archive) = &settings.archive {
-            let place = (archive.bucket.as_str(), archive.prefix.as_str());
             let reader = app::archive(aws, &archive.bucket);
-            keys.extend(trace.search_archive(&reader, place, &settings.target, progress).await);
+            for prefix in [archive.prefix.as_str(), DISCARDED] {
+                let place = (archive.bucket.as_str(), prefix);
+                keys.extend(trace.search_archive(&reader, place, &settings.target, progress).await);
+            }
         }
         if !self.no_queues {
             let queue = context.queue().await?;

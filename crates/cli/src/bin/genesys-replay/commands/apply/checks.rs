@@ -24,9 +24,21 @@ pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<Plan> {
     })
 }
 
+/// Checks that the plan was begun before, if the run is a resume.
+pub(in crate::commands) fn resume(path: &Path, plan: &Plan, resume: bool) -> Result<(), UserError> {
+    if resume && !files::was_begun(path) {
+        let audit = files::audit_of(path);
+        return Err(UserError::new(
+            format!("{} was not applied before: {} does not exist", plan.id, audit.display()),
+            "put the audit file back beside the plan; without an earlier run, omit --resume",
+        ));
+    }
+    Ok(())
+}
+
 /// Checks that a run may begin or resume after these earlier runs. A resume keeps their direction, because both
 /// directions at once could not be followed.
-pub(super) fn history(
+pub(in crate::commands) fn history(
     plan: &Plan,
     history: &History,
     resume: bool,
@@ -77,17 +89,8 @@ pub(super) async fn paused(context: &Context, plan: &Plan) -> anyhow::Result<Opt
 
 /// Checks that the settings still mean the plan's queue and targets, and that no event has changed since.
 pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> anyhow::Result<()> {
+    queue(context, plan).await?;
     let settings = context.settings().await?;
-    let planned = &plan.content.queue_arn;
-    if context.queue_name().is_some() || context.function_name().is_some() {
-        let queue = context.queue().await?;
-        if queue.arn() != planned {
-            Err(UserError::new(
-                format!("the plan is for the queue {planned}, not for {}", queue.arn()),
-                "name the plan's queue or function, or make a new plan",
-            ))?;
-        }
-    }
     if let ReplayTarget::Fixed(target) = settings.target {
         let elsewhere = |item: &&PlanItem| item.target_key() != target.key_part();
         if let Some(item) = plan.content.items.iter().find(elsewhere) {
@@ -98,6 +101,31 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
             ))?;
         }
     }
+    ledger(context, plan, history).await
+}
+
+/// Checks that the named queue or function is that of the plan.
+pub(in crate::commands) async fn queue(context: &Context, plan: &Plan) -> anyhow::Result<()> {
+    let planned = &plan.content.queue_arn;
+    if context.queue_name().is_some() || context.function_name().is_some() {
+        let queue = context.queue().await?;
+        if queue.arn() != planned {
+            Err(UserError::new(
+                format!("the plan is for the queue {planned}, not for {}", queue.arn()),
+                "name the plan's queue or function, or make a new plan",
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no event of the plan has changed in the ledger since.
+pub(in crate::commands) async fn ledger(
+    context: &Context,
+    plan: &Plan,
+    history: &History,
+) -> anyhow::Result<()> {
+    let settings = context.settings().await?;
     let ledger = app::ledger(context.aws().await?, &settings.table);
     let drifted = drift(plan, history, &ledger, &context.progress).await?;
     if !drifted.is_empty() {

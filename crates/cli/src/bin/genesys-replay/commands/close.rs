@@ -1,0 +1,287 @@
+//! Plans that discard events or restore discarded events: written by `discard` and `restore`, applied by them or by `apply`.
+
+mod output;
+
+use std::path::Path;
+
+use genesys_replay::destination::Redirects;
+use genesys_replay::error::with_causes;
+use genesys_replay_cli::app;
+use genesys_replay_cli::archive::DISCARDED;
+use genesys_replay_cli::operator::apply::{ApplyError, History, QueueSource};
+use genesys_replay_cli::operator::close::{Close, CloseSummary, MessageMover, Mover, ObjectMover};
+use genesys_replay_cli::operator::plan::{
+    ClosingKind, Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
+};
+use genesys_replay_settings::ArchiveSettings;
+use genesys_replay_version::PROGRAM;
+
+use super::apply::checks;
+use super::place_arguments::PlaceArgs;
+use super::plan::dead_letters;
+use crate::audit_file::AuditFile;
+use crate::context::Context;
+use crate::exit::{ExitStatus, UserError};
+use crate::files::Replaceable;
+use crate::global_arguments::Output;
+use crate::{files, interrupt, terminal};
+
+/// The arguments of a plan that discards or restores.
+pub(super) struct ClosingPlan<'a> {
+    pub(super) kind: ClosingKind,
+    pub(super) reason: &'a str,
+    pub(super) by: &'a str,
+    pub(super) out: &'a Path,
+    /// True to apply the plan at once.
+    pub(super) yes: bool,
+    /// `None` to read the folder of discarded events.
+    pub(super) source: Option<&'a PlaceArgs>,
+    pub(super) selection: Selection,
+}
+
+/// Returns the verb of a plan: "discard" and "discarded".
+const fn words(kind: ClosingKind) -> (&'static str, &'static str) {
+    match kind {
+        ClosingKind::Discard => ("discard", "discarded"),
+        ClosingKind::Restore => ("restore", "restored"),
+    }
+}
+
+/// Makes a plan and, with `--yes`, applies it.
+pub(super) async fn run(context: &Context, draft: ClosingPlan<'_>) -> anyhow::Result<ExitStatus> {
+    if draft.out.exists() {
+        Err(UserError::new(
+            format!("{} already exists", draft.out.display()),
+            "name another file (--out), or delete it: a plan is never overwritten",
+        ))?;
+    }
+    let plan = draft.plan(context).await?;
+    let (verb, past) = words(draft.kind);
+    let is_empty = plan.content.items.is_empty();
+    if !is_empty {
+        files::write_whole(draft.out, Replaceable::Nothing, plan.write()?.as_bytes())?;
+    }
+    // A run has its own document, which contains the excluded dead letters too.
+    if is_empty || !draft.yes || context.output() == Output::Text {
+        context.print(
+            || terminal::fitted(&output::plan(&plan, verb, draft.out)),
+            || output::plan_json(&plan, draft.out),
+        )?;
+    }
+    if is_empty {
+        terminal::say(&format!(
+            "nothing to {verb}, and no plan was written; the output lists the reasons"
+        ));
+        return Ok(ExitStatus::Findings);
+    }
+    if !draft.yes {
+        terminal::say(&format!(
+            "nothing was {past}; check the plan, then run: genesys-replay apply {} --yes{}",
+            draft.out.display(),
+            context.common_arguments()
+        ));
+        return Ok(ExitStatus::Success);
+    }
+    let run = ClosingRun { path: draft.out, plan: &plan, kind: draft.kind };
+    run.apply(context, false, draft.by).await
+}
+
+impl ClosingPlan<'_> {
+    async fn plan(&self, context: &Context) -> anyhow::Result<Plan> {
+        let settings = context.settings().await?;
+        let archive = archive(settings.archive.as_ref())?;
+        let queue = context.queue().await?;
+        let aws = context.aws().await?;
+        let ledger = app::ledger(aws, &settings.table);
+        let about = PlanContext {
+            target: &settings.target,
+            redirects: &Redirects::NONE,
+            queue_arn: queue.arn(),
+            remember: settings.remember,
+            rules: settings.limits.rules(true),
+        };
+        let now = context.clock.now();
+        let mut builder =
+            PlanBuilder::new(&ledger, about, &self.selection, now).to(self.kind.into());
+        let source = if let Some(source) = self.source {
+            source.collect(context, &mut builder, &queue, settings.archive.clone()).await?
+        } else {
+            let (bucket, prefix) =
+                (archive.bucket.clone(), format!("{DISCARDED}{}", archive.prefix));
+            let reader = app::archive(aws, &bucket);
+            builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
+            PlanSource::Archive { bucket, prefix }
+        };
+        let (items, left_out) = builder.finish().await?;
+        Ok(Plan::of(PlanContent {
+            created_at: now.to_string(),
+            created_by: self.by.to_owned(),
+            written_by: Some(PROGRAM.to_owned()),
+            reason: self.reason.to_owned(),
+            kind: self.kind.into(),
+            edit_of: None,
+            source,
+            queue_arn: queue.arn().to_owned(),
+            selection: self.selection.clone(),
+            items,
+            left_out,
+        }))
+    }
+}
+
+/// Returns the archive, if discarded events can be kept beside it.
+fn archive(archive: Option<&ArchiveSettings>) -> Result<&ArchiveSettings, UserError> {
+    let archive = archive.ok_or_else(|| {
+        UserError::new(
+            "the function has no archive, where discarded events are kept",
+            "set ARCHIVE_BUCKET (parameter ArchiveBucket)",
+        )
+    })?;
+    if archive.prefix.starts_with(DISCARDED) {
+        let what =
+            format!("the archive's prefix {} is in the folder of discarded events", archive.prefix);
+        let remedy = format!("set an ARCHIVE_PREFIX that does not begin with {DISCARDED}");
+        return Err(UserError::new(what, remedy));
+    }
+    Ok(archive)
+}
+
+/// A plan that was read from its file.
+pub(super) struct ClosingRun<'a> {
+    pub(super) path: &'a Path,
+    pub(super) plan: &'a Plan,
+    pub(super) kind: ClosingKind,
+}
+
+impl ClosingRun<'_> {
+    /// Prints a preview.
+    pub(super) async fn preview(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let audit = files::audit_of(self.path);
+        let history = if audit.exists() { AuditFile::open(&audit)?.1 } else { History::default() };
+        let (plan, begun) = (self.plan, history.states.len());
+        let (verb, past) = words(self.kind);
+        if history.hash.is_none() {
+            checks::queue(context, plan).await?;
+            checks::ledger(context, plan, &history).await?;
+        }
+        context.print(
+            || terminal::fitted(&output::preview(plan, past, begun)),
+            || output::preview_json(plan, begun),
+        )?;
+        let left = dead_letters(plan.content.items.len().saturating_sub(begun));
+        terminal::say(&format!("nothing was {past}; add --yes to {verb} {left}"));
+        Ok(ExitStatus::Success)
+    }
+
+    /// Applies the plan, or resumes it.
+    pub(super) async fn apply(
+        &self,
+        context: &Context,
+        resume: bool,
+        by: &str,
+    ) -> anyhow::Result<ExitStatus> {
+        let (path, plan) = (self.path, self.plan);
+        let audit = files::audit_of(path);
+        checks::resume(path, plan, resume)?;
+        let (journal, history) = AuditFile::open(&audit)?;
+        let fits = async {
+            checks::history(plan, &history, resume, false)?;
+            checks::queue(context, plan).await?;
+            // A resumed run compares each event by itself, because it must finish the begun ones.
+            if history.hash.is_none() {
+                checks::ledger(context, plan, &history).await?;
+            }
+            anyhow::Ok(())
+        };
+        if let Err(refused) = fits.await {
+            journal.discard_if_new();
+            return Err(refused);
+        }
+        let hint = format!(
+            "to resume: genesys-replay apply {} --yes --resume{}",
+            path.display(),
+            context.common_arguments()
+        );
+        let (_, past) = words(self.kind);
+        let error = match Box::pin(self.move_events(context, (journal, history), by)).await {
+            Ok(summary) => {
+                context.print(
+                    || terminal::fitted(&output::summary(plan, past, &summary, &audit)),
+                    || output::summary_json(plan, &summary, &audit),
+                )?;
+                if !summary.is_well() {
+                    terminal::say(&hint);
+                }
+                return Ok(if summary.interrupted {
+                    ExitStatus::Interrupted
+                } else {
+                    ExitStatus::of_findings(!summary.is_well())
+                });
+            }
+            Err(error) => error,
+        };
+        if files::was_begun(path) {
+            terminal::say(&format!("stopped: {} lists the steps; {hint}", audit.display()));
+        }
+        if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
+            terminal::say(&format!("error: {}", with_causes(error.as_ref())));
+            return Ok(ExitStatus::Aborted);
+        }
+        Err(error)
+    }
+
+    async fn move_events(
+        &self,
+        context: &Context,
+        audit: (AuditFile, History),
+        by: &str,
+    ) -> anyhow::Result<CloseSummary> {
+        let aws = context.aws().await?;
+        match &self.plan.content.source {
+            PlanSource::Archive { bucket, .. } => {
+                let archive = app::archive_writer(aws, bucket);
+                let mover = ObjectMover { archive: &archive, kind: self.kind };
+                self.close(context, audit, mover, (bucket, by)).await
+            }
+            PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
+                let settings = context.settings().await?;
+                let ArchiveSettings { bucket, prefix } = archive(settings.archive.as_ref())?;
+                let archive = app::archive_writer(aws, bucket);
+                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
+                let (reason, clock) = (&self.plan.content.reason, context.clock.as_ref());
+                let mover = MessageMover::new(queue, &archive, prefix, reason, clock);
+                self.close(context, audit, mover, (bucket, by)).await
+            }
+        }
+    }
+
+    async fn close(
+        &self,
+        context: &Context,
+        (mut journal, history): (AuditFile, History),
+        mover: impl Mover,
+        (bucket, by): (&str, &str),
+    ) -> anyhow::Result<CloseSummary> {
+        let settings = context.settings().await?;
+        let aws = context.aws().await?;
+        let run = Close {
+            plan: self.plan,
+            kind: self.kind,
+            history,
+            ledger: &app::ledger(aws, &settings.table),
+            writer: &app::ledger_writer(aws, &settings.table, settings.remember),
+            mover,
+            journal: &mut journal,
+            by: by.to_owned(),
+            to: format!("s3://{bucket}"),
+            clock: context.clock.as_ref(),
+            stop: &interrupt::listen(),
+            progress: &context.progress,
+        };
+        run.run().await.map_err(|error| match error {
+            // Unwrapped, so that its remedy is found.
+            ApplyError::Aws(error) => error.into(),
+            ApplyError::Journal(_) => error.into(),
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! A plan that discards or restores, and the result of its run, for people and for programs.
+
+use std::path::Path;
+
+use genesys_replay_cli::operator::close::CloseSummary;
+use genesys_replay_cli::operator::plan::Plan;
+use serde_json::{Value, json};
+
+use crate::commands::apply::MAX_NAMED;
+use crate::commands::plan::{self, dead_letters};
+use crate::terminal::one_line;
+
+/// Returns a new plan for people.
+pub(super) fn plan(plan: &Plan, verb: &str, out: &Path) -> String {
+    let count = plan.content.items.len();
+    let file = if count > 0 { format!(", in {}", out.display()) } else { String::new() };
+    format!("{}: {} to {verb}{file}\n{}", plan.id, dead_letters(count), plan::summary(plan))
+}
+
+/// Returns a new plan for programs.
+pub(super) fn plan_json(plan: &Plan, out: &Path) -> Value {
+    json!({
+        "plan": out,
+        "id": plan.id,
+        "hash": plan.hash,
+        "kind": plan.content.kind,
+        "items": plan.content.items.len(),
+        "left_out": plan.content.left_out,
+        "applied": false,
+    })
+}
+
+/// Returns the preview of a run for people.
+pub(super) fn preview(plan: &Plan, past: &str, begun: usize) -> String {
+    let content = &plan.content;
+    format!(
+        "{} by {}, {}: {}\n{}would be {past}: {}; in an earlier run: {begun}\n",
+        one_line(&plan.id),
+        one_line(&content.created_by),
+        one_line(&content.created_at),
+        one_line(&content.reason),
+        plan::summary(plan),
+        content.items.len(),
+    )
+}
+
+/// Returns the preview of a run for programs.
+pub(super) fn preview_json(plan: &Plan, begun: usize) -> Value {
+    let content = &plan.content;
+    json!({
+        "plan": plan.id,
+        "kind": content.kind,
+        "items": content.items.len(),
+        "begun": begun,
+        "applied": false,
+    })
+}
+
+/// Returns the result of a run for people.
+pub(super) fn summary(plan: &Plan, past: &str, summary: &CloseSummary, audit: &Path) -> String {
+    let reasons = |list: &[(String, String)]| -> Vec<String> {
+        list.iter().map(|(key, why)| format!("{key}: {why}")).collect()
+    };
+    let mut lines = vec![
+        format!("{}: {}", one_line(&plan.id), ending(summary)),
+        format!("{:7} {past}", summary.closed),
+    ];
+    for (what, list) in [
+        (
+            "changed in the ledger since the plan was made, and left as they are".to_owned(),
+            summary.changed.clone(),
+        ),
+        (format!("not {past}"), reasons(&summary.not_closed)),
+        (format!("{past}, but the original stays"), reasons(&summary.still_in_source)),
+    ] {
+        if !list.is_empty() {
+            lines.push(format!("{:7} {what}", list.len()));
+            lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {}", one_line(it))));
+            let more = list.len().saturating_sub(MAX_NAMED);
+            lines.extend((more > 0).then(|| format!("        and {more} more")));
+        }
+    }
+    if summary.left > 0 {
+        lines.push(format!("{:7} remaining", summary.left));
+    }
+    lines.push(format!("audit: {}\n", audit.display()));
+    lines.join("\n")
+}
+
+/// Returns the result of a run for programs.
+pub(super) fn summary_json(plan: &Plan, summary: &CloseSummary, audit: &Path) -> Value {
+    let reasons = |list: &[(String, String)]| -> Vec<Value> {
+        let reason = |(key, reason): &(_, _)| json!({ "key": key, "reason": reason });
+        list.iter().map(reason).collect()
+    };
+    json!({
+        "plan": plan.id,
+        "kind": plan.content.kind,
+        "ending": ending(summary),
+        "closed": summary.closed,
+        "changed": summary.changed,
+        "not_closed": reasons(&summary.not_closed),
+        "still_in_source": reasons(&summary.still_in_source),
+        "left": summary.left,
+        "left_out": plan.content.left_out,
+        "audit": audit,
+        "applied": true,
+    })
+}
+
+const fn ending(summary: &CloseSummary) -> &'static str {
+    if summary.interrupted { "interrupted" } else { "done" }
+}
