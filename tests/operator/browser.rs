@@ -43,6 +43,7 @@ fn page(texts: &[&str], rows: usize) -> Page {
         table: Some(Table {
             columns: ["Time", "Category", "Number"].map(str::to_owned).to_vec(),
             rows: (0..rows).map(row).collect(),
+            notes: Vec::new(),
             left_out: 0,
             details: Vec::new(),
         }),
@@ -213,6 +214,50 @@ async fn page_fits_a_phone_without_horizontal_scroll() -> TestResult {
         assert_eq!(browser.script(needed).await?, json!(0), "{width}");
         assert_eq!(browser.script("return innerWidth").await?, json!(width));
     }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
+async fn columns_of_a_diagnosis_fit_1280_pixels() -> TestResult {
+    let columns =
+        "Happened,Category,Event type,Target,Interaction,Event,Failure code,Ledger,Receives,Next";
+    let target =
+        "arn:aws:lambda:eu-central-1:271828182845:function:a-function-with-a-rather-long-name";
+    let rule = "arn:aws:events:eu-central-1:271828182845:rule/aws.partner/genesys.com/cloud/forward-to-crm";
+    let row = [
+        "2026-07-25T17:20:00Z",
+        "AUTHENTICATION_REJECTED",
+        "v2.detail.events.conversation.{id}.customer.end",
+        target,
+        "f3ebf024-0c96-4929-9a1c-210feb673958",
+        "bb8d0e80-4815-484d-b7ce-91a20ff046ec",
+        "FAILED_AFTER_ACCEPTANCE",
+        "IN_PROGRESS",
+        "102",
+        "ACKNOWLEDGE",
+    ];
+    let mut page = page(&["a"], 0);
+    page.table = Some(Table {
+        columns: columns.split(',').map(str::to_owned).collect(),
+        rows: vec![row.map(str::to_owned).to_vec(); 3],
+        notes: vec![vec![("Error", "x".repeat(300)), ("Rule", rule.to_owned())]; 3],
+        left_out: 0,
+        details: vec![Some("{}".to_owned()); 3],
+    });
+    let browser = Browser::showing(&page.render()).await?;
+    let metrics = json!({ "width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+    browser.chromium("Emulation.setDeviceMetricsOverride", metrics).await?;
+    let fits = "return document.scrollingElement.scrollWidth <= innerWidth";
+    assert_eq!(browser.script(fits).await?, json!(true));
+    // A column that is only reached by scrolling inside the table is cut as well.
+    let cut =
+        "const it = document.querySelector('.scroll'); return it.scrollWidth - it.clientWidth";
+    assert_eq!(browser.script(cut).await?, json!(0));
+    let shown = "return document.querySelectorAll('tr.detail p').length";
+    assert_eq!(browser.script(shown).await?, json!(6));
+    browser.keys("#search", "forward-to-crm").await?;
+    assert_eq!(crate::browser::shown(&browser).await?, (3, "3 of 3".to_owned()));
     Ok(())
 }
 

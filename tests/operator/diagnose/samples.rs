@@ -104,6 +104,8 @@ async fn diagnose_record_has_its_members_in_the_documented_order() -> TestResult
             "errorCode": "THROTTLING",
             "nextStep": "REPLAY",
             "errorMessage": null,
+            "ruleArn": "arn:aws:events:eu-central-1:271828182845:rule/crm",
+            "originalTarget": "arn:aws:lambda:eu-central-1:271828182845:function:crm",
         })
     );
     Ok(())

@@ -62,6 +62,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The rows, each with a cell for every heading.
     pub rows: Vec<Vec<String>>,
+    /// Names and values that are shown below a row: one list for each row, or no list at all.
+    pub notes: Vec<Vec<(&'static str, String)>>,
     /// The number of further rows that the page does not hold.
     pub left_out: u64,
     /// The details of a row that are shown on demand, such as its payload: one for each row, or an empty list.

@@ -43,6 +43,10 @@ pub struct MessageFinding<'m> {
     pub next_step: &'static str,
     /// The recorded error message of the first failure.
     pub error_message: Option<String>,
+    /// The rule that matched the event.
+    pub rule_arn: Option<String>,
+    /// The target of the first failure, without the secret parts of a URL.
+    pub original_target: Option<String>,
     /// `base64` if the payload is the base64 form of a binary payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_encoding: Option<&'static str>,
@@ -86,6 +90,8 @@ impl<'m> MessageFinding<'m> {
             error_code: failure.error_code,
             next_step: prediction.step.as_str(),
             error_message: failure.error_message,
+            rule_arn: failure.rule_arn,
+            original_target: failure.target_arn.map(|it| Destination::of_arn(&it).to_string()),
             payload_encoding: message.is_base64().then_some("base64"),
             sent_at: message.sent_at,
             at,

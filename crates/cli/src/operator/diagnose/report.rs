@@ -28,6 +28,7 @@ const COLUMNS: &str =
 #[derive(Debug, Default)]
 pub struct Rows {
     cells: Vec<Vec<String>>,
+    notes: Vec<Vec<(&'static str, String)>>,
     left_out: u64,
     payloads: Option<Payloads>,
 }
@@ -66,6 +67,13 @@ impl Sink for Rows {
         ];
         let cells = cells.map(|text| shortened(text.unwrap_or_default()));
         self.cells.push(cells.to_vec());
+        let notes = [
+            ("Error", finding.error_message.as_deref()),
+            ("Rule", finding.rule_arn.as_deref()),
+            ("Original target", finding.original_target.as_deref()),
+        ];
+        let notes = notes.iter().filter_map(|(name, text)| Some((*name, shortened((*text)?))));
+        self.notes.push(notes.collect());
         if let Some(payloads) = &mut self.payloads {
             payloads.put(finding.replay_payload);
         }
@@ -126,6 +134,7 @@ impl Diagnosis {
             table: Some(Table {
                 columns: COLUMNS.split(',').map(str::to_owned).collect(),
                 rows: rows.cells,
+                notes: rows.notes,
                 left_out: rows.left_out,
                 details: rows.payloads.map(|it| it.shown).unwrap_or_default(),
             }),
@@ -203,6 +212,28 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn row_of_the_page_has_error_rule_and_original_target() {
+        let mut rows = Rows::new(false);
+        let whole = MessageFinding {
+            error_message: Some("no\nanswer".to_owned()),
+            rule_arn: Some("arn:rule".to_owned()),
+            original_target: Some("arn:target".to_owned()),
+            ..MessageFinding::default()
+        };
+        for finding in [whole, MessageFinding::default()] {
+            assert!(rows.put(&finding).is_ok());
+        }
+        let notes = [
+            ("Error", "no\u{fffd}answer"),
+            ("Rule", "arn:rule"),
+            ("Original target", "arn:target"),
+        ];
+        let notes = notes.map(|(name, text)| (name, text.to_owned())).to_vec();
+        assert_eq!(rows.notes, [notes, Vec::new()]);
+        assert_eq!(rows.cells[0].len(), COLUMNS.split(',').count());
+    }
 
     #[test]
     fn payloads_on_the_page_are_limited() {

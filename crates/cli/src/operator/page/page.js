@@ -144,7 +144,7 @@
     return collator.compare(a, b);
   }
 
-  function table({ columns, rows, leftOut, details }) {
+  function table({ columns, rows, notes, leftOut, details }) {
     const kinds = columns.map((_, index) => {
       const cells = rows.map((row) => row[index]).filter(Boolean);
       if (!cells.length) return "text";
@@ -153,7 +153,8 @@
     });
     const entries = rows.map((cells, index) => {
       const detail = details[index];
-      const row = make("tr", { class: detail ? "row opens" : "row", role: "row" });
+      const below = notes[index] ?? [];
+      const row = make("tr", { class: detail || below.length ? "row opens" : "row", role: "row" });
       cells.forEach((cell, at) => {
         const shown = {
           time: () => [cell.replace("T", " ").replace(/(\.\d+)?Z$/, "")],
@@ -163,11 +164,16 @@
         row.append(make("td", { class: kinds[at], role: "cell", "data-name": columns[at] }, make("span", {}, ...shown)));
       });
       const elements = [row];
+      if (below.length) {
+        const lines = below.map(([name, value]) => make("p", {}, make("b", {}, `${name}: `), ...breakable(value)));
+        const cell = make("td", { colspan: columns.length, role: "cell" }, ...lines);
+        elements.push(make("tr", { class: detail ? "detail opens" : "detail", role: "row" }, cell));
+      }
       if (detail) {
         const more = make("details", {}, make("summary", {}, "Payload"), make("pre", {}, detail));
         elements.push(make("tr", { class: "detail", role: "row" }, make("td", { colspan: columns.length, role: "cell" }, more)));
       }
-      return { cells, elements, text: [...cells, detail ?? ""].join("\n").toLowerCase() };
+      return { cells, elements, text: [...cells, ...below.flat(), detail ?? ""].join("\n").toLowerCase() };
     });
 
     const body = make("tbody", { role: "rowgroup" });

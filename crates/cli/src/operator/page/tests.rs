@@ -19,6 +19,7 @@ fn page(text: &str) -> Page {
         table: Some(Table {
             columns: vec![text.to_owned()],
             rows: vec![vec![text.to_owned()]],
+            notes: vec![vec![("Rule", text.to_owned())]],
             left_out: 4,
             details: vec![Some(text.to_owned())],
         }),
@@ -58,6 +59,7 @@ fn page_data_is_read_back_unchanged() -> Result<(), Box<dyn std::error::Error>> 
         "/notes/0",
         "/table/columns/0",
         "/table/rows/0/0",
+        "/table/notes/0/0/1",
         "/table/details/0",
     ] {
         assert_eq!(data.pointer(place), Some(&json!(HOSTILE)), "{place}");
