@@ -37,8 +37,18 @@ class Case(Scenario):
         return DeadLetter(letter.body, {**letter.attributes, **changed})
 
 
-def show(local: stack.Stack) -> list[str]:
-    """Deploys, sends, prints the outcomes and the arrivals; returns findings."""
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """A queue that its events do not name yet, and the function that archived one of them."""
+
+    function: str
+    old: str
+    new: str
+    new_url: str
+
+
+def show(local: stack.Stack) -> tuple[Moved, list[str]]:
+    """Deploys, sends, prints the outcomes and the arrivals; returns the archived event's queue and findings."""
     processes.say("deploying template.yaml once more, with ReplayTarget=original ...")
     sqs = local.aws.client("sqs")
     url = sqs.create_queue(QueueName=NAME)["QueueUrl"]
@@ -85,7 +95,8 @@ def show(local: stack.Stack) -> list[str]:
             problems.append(f"{case.name}: outcomes are {outcomes}, arrived is {has_arrived}")
     report.heading("Dead letters that name their own target")
     report.table(["target", "outcome", "arrived"], rows)
-    return problems
+    moved = Moved(original.outputs["ReplayFunctionName"], cases[-1].target, queue, url)
+    return moved, problems
 
 
 def create_function(local: stack.Stack) -> str:

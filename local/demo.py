@@ -30,7 +30,8 @@ def main() -> int:
         sent, problems = dead_letters(first)
         replayed = [one for one in sent if one.scenario.ending.outcomes[-1] == "replayed"]
         problems += repetition(first, replayed)
-        problems += arn_targets.show(first)
+        moved, target_problems = arn_targets.show(first)
+        problems += target_problems
 
         ingest = programs.wait(build.PROGRAMS[build.INGEST])
         local = first.with_ingest(ingest)
@@ -41,7 +42,7 @@ def main() -> int:
         # A repetition is the same event.
         events = [*sent, *(one for one in ingested if not one.scenario.repeats), waiting, *survivors]
         problems += monitoring.show(local, events, Observation(local))
-        problems += operations.show(local, programs.wait(build.OPERATOR))
+        problems += operations.show(local, moved, programs.wait(build.OPERATOR))
     report.heading("Verdict")
     if problems:
         print("\n".join(problems), flush=True)

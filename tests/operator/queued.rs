@@ -128,3 +128,28 @@ async fn apply_to_target_delivers_queued_events_without_the_function() -> TestRe
     assert_eq!(desk.depth(&desk.queue).await?, 1, "the other message stays");
     Ok(())
 }
+
+#[tokio::test]
+async fn discard_from_queue_closes_events_for_good() -> TestResult {
+    let (desk, _) = with_queued(&["e-1", "e-2", "e-3"], 10).await?;
+    std::fs::write(desk.file("ids.txt"), "e-1\ne-3\n")?;
+    let discard = ["discard", "--from", "queue", "--ids", "ids.txt", "--reason", "tests", "--yes"];
+    let done = desk.run(&discard).await?.with(0)?;
+    assert!(done.contains("2 discarded"), "{done}");
+    assert_eq!(desk.depth(&desk.queue).await?, 1, "the other message stays");
+    let objects = desk.world.aws.objects(&desk.bucket).await?;
+    assert_eq!(objects.len(), 2);
+    assert!(objects.iter().all(|(key, _)| key.starts_with("discarded/")), "{objects:?}");
+    let traced = desk.run(&["--output", "json", "trace", "--event", "e-1"]).await?.json()?;
+    assert_eq!(traced["events"][0]["status"], "DISCARDED");
+    assert!(traced["events"][0]["now"].to_string().contains("/discarded/"), "{traced}");
+
+    // A late copy of a closed event is not delivered.
+    desk.put(&desk.queue, &conversation_event("e-1", "c-e-1"), &[]).await?;
+    let function = desk.world.function()?;
+    while desk.depth(&desk.queue).await? > 0 {
+        desk.drain_once(&function).await?;
+    }
+    assert_eq!(desk.delivered(), once(&["e-2"]));
+    Ok(())
+}

@@ -25,7 +25,7 @@ fn members(schema: &Value) -> BTreeSet<&str> {
 }
 
 /// Checks a command's document: it is valid, and each of its members is in the schema.
-fn check(name: &str, ran: &Ran) -> TestResult {
+pub(super) fn check(name: &str, ran: &Ran) -> TestResult {
     let (schema, document) = (schema(name)?, ran.json()?);
     let errors = jsonschema::validator_for(&schema)?;
     let errors: Vec<String> =
@@ -92,6 +92,8 @@ async fn json_of_each_command_fits_its_schema() -> TestResult {
         ("trace", &["trace", "--event", "none"]),
         ("reconcile", &["reconcile"]),
         ("plan", &["plan", "--reason", "x", "--out", "one.json"]),
+        ("discard", &["discard", "--reason", "x", "--id", "e-2"]),
+        ("discard", &["discard", "--reason", "x", "--id", "none", "--out", "none.json"]),
         ("apply", &["apply", "plan.json"]),
         ("edit", &edit),
         ("apply", &send),
@@ -103,7 +105,9 @@ async fn json_of_each_command_fits_its_schema() -> TestResult {
     }
     let stuck = [&APPLY[..], &["--output", "json", "--wait", "1ms"]].concat();
     plan(&desk, &["--id", "e-2"]).await?;
-    check("apply", &desk.run(&stuck).await?)
+    check("apply", &desk.run(&stuck).await?)?;
+    let discard = ["--output", "json", "discard", "--reason", "x", "--from", "queue", "--yes"];
+    check("discard", &desk.run(&[&discard[..], &["--out", "closed.json"]].concat()).await?)
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::cloudwatch::CloudWatch;
 use super::deployed::DrainedQueue;
+use crate::schemas::check;
 use crate::support::harness::OperatorHarness;
 use crate::support::program::{Ran, run};
 
@@ -34,6 +35,7 @@ async fn pause_is_shown_with_reason_and_author_until_resume() -> TestResult {
     let resume = ["resume", "--by", "ben", "--yes", "--output", "json"];
     let ran = drained.run(&resume).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    check("pause", &ran)?;
     assert_eq!(ran.json()?["state"], "Enabled");
     assert_eq!(ran.json()?["recorded"], true);
     let status = drained.run_with(&[(name, &url)], &["status", "--output", "json"]).await?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::cloudwatch::CloudWatch;
 use super::deployed::DrainedQueue;
+use crate::schemas::check;
 use crate::support::harness::OperatorHarness;
 use crate::support::program::Ran;
 
@@ -45,6 +46,7 @@ async fn status_shows_depth_rate_and_end_while_messages_leave() -> TestResult {
     ])
     .await?;
     let ran = status(&drained, &cloudwatch, &["--output", "json"]).await?;
+    check("status", &ran)?;
     let document = ran.json()?;
     let summary = "draining: 24 dead letters, about 2 a minute, done in about 12 min";
     assert_eq!(document["summary"], summary, "{ran:?}");
