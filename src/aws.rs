@@ -9,6 +9,8 @@ pub enum AwsErrorKind {
     RegionNotConfigured,
     /// Credentials are missing, or AWS rejects them (for example because they expired).
     Credentials,
+    /// AWS rejects the time of the request's signature: a clock is wrong.
+    WrongClock,
     /// The credentials lack a permission.
     Denied,
     /// The requested resource does not exist.
@@ -40,9 +42,11 @@ impl AwsErrorKind {
     pub const fn is_item_specific(self) -> bool {
         match self {
             Self::Denied | Self::NotFound | Self::Refused => true,
-            Self::RegionNotConfigured | Self::Credentials | Self::Throttled | Self::Unreachable => {
-                false
-            }
+            Self::RegionNotConfigured
+            | Self::Credentials
+            | Self::WrongClock
+            | Self::Throttled
+            | Self::Unreachable => false,
         }
     }
 }
@@ -52,6 +56,7 @@ impl fmt::Display for AwsErrorKind {
         f.write_str(match self {
             Self::RegionNotConfigured => "no region is set",
             Self::Credentials => "AWS does not accept the credentials",
+            Self::WrongClock => "AWS does not accept the time of this computer",
             Self::Denied => "AWS denies the permission",
             Self::NotFound => "the resource does not exist",
             Self::Throttled => "AWS throttled the call",

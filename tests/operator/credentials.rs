@@ -7,7 +7,7 @@ use std::path::Path;
 use genesys_test_support::{LocalAws, TestResult};
 use tempfile::TempDir;
 
-use crate::support::program::{Ran, program};
+use crate::support::program::{Ran, program, run};
 
 /// A profile with SSO.
 const CONFIG: &str = "[profile night]
@@ -71,5 +71,18 @@ async fn credentials_error_suggests_sso_login_when_session_expired() -> TestResu
     let ran = report(folder.path(), &aws).await?;
     assert_eq!(ran.code, Some(4), "{}", ran.stderr);
     assert!(ran.stderr.contains("aws sso login"), "{}", ran.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_clock_is_named_with_its_remedy() -> TestResult {
+    let mut aws = mockito::Server::new_async().await;
+    let refusal = r#"{"__type":"com.amazon.coral.service#InvalidSignatureException","message":"Signature expired: 20261201T010000Z is now earlier than 20261201T014500Z"}"#;
+    let answer = aws.mock("POST", "/").with_status(400).with_body(refusal);
+    answer.with_header("content-type", "application/x-amz-json-1.0").create_async().await;
+    let ran = run(&[], &["report", "--endpoint-url", &aws.url()]).await?;
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stderr.contains("does not accept the time of this computer"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: set the clock"), "{ran:?}");
     Ok(())
 }

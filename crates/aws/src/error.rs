@@ -9,6 +9,22 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::error::has_cause;
 use hyper_util::client::legacy::Error as ConnectionError;
 
+/// Returns the kind of an error by its code, and by the message of a rejected signature, which has no payload.
+fn fault_of(code: &str, message: Option<&str>) -> AwsErrorKind {
+    let is_about_time = |message: &str| {
+        ["Signature expired", "Signature not yet current"].iter().any(|it| message.starts_with(it))
+    };
+    match code {
+        "RequestTimeTooSkewed" => AwsErrorKind::WrongClock,
+        "InvalidSignatureException" | "SignatureDoesNotMatch"
+            if message.is_some_and(is_about_time) =>
+        {
+            AwsErrorKind::WrongClock
+        }
+        _ => fault_of_code(code),
+    }
+}
+
 fn fault_of_code(code: &str) -> AwsErrorKind {
     // Services use several codes for the same error, and S3 uses yet another one.
     match code {
@@ -58,7 +74,10 @@ where
 {
     let (kind, detail) = match error {
         SdkError::ServiceError(refusal) => match refusal.err().code() {
-            Some(code) => (fault_of_code(code), Some(code.to_owned())),
+            Some(code) => {
+                let message = refusal.err().message();
+                (fault_of(code, message), Some(code.to_owned()))
+            }
             None => (AwsErrorKind::Refused, None),
         },
         SdkError::TimeoutError(_) => (AwsErrorKind::Unreachable, Some("no answer in time".into())),
@@ -158,6 +177,23 @@ mod tests {
             for code in codes {
                 assert_eq!(fault_of_code(code), kind, "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn rejected_signature_is_a_wrong_clock_when_its_time_is_rejected() {
+        let late = "Signature expired: 20261201T010000Z is now earlier than 20261201T014500Z";
+        let early =
+            "Signature not yet current: 20261201T030000Z is still later than 20261201T020500Z";
+        let other = "The request signature we calculated does not match the signature you provided";
+        for (code, message, kind) in [
+            ("InvalidSignatureException", Some(late), AwsErrorKind::WrongClock),
+            ("SignatureDoesNotMatch", Some(early), AwsErrorKind::WrongClock),
+            ("RequestTimeTooSkewed", None, AwsErrorKind::WrongClock),
+            ("SignatureDoesNotMatch", Some(other), AwsErrorKind::Credentials),
+            ("InvalidSignatureException", None, AwsErrorKind::Credentials),
+        ] {
+            assert_eq!(fault_of(code, message), kind, "{code}");
         }
     }
 }

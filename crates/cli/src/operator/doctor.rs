@@ -80,6 +80,7 @@ impl Check {
             AwsErrorKind::Denied | AwsErrorKind::Throttled => Verdict::Warning,
             AwsErrorKind::RegionNotConfigured
             | AwsErrorKind::Credentials
+            | AwsErrorKind::WrongClock
             | AwsErrorKind::NotFound
             | AwsErrorKind::Unreachable
             | AwsErrorKind::Refused => Verdict::Error,
@@ -166,7 +167,10 @@ fn report(mut checks: Vec<Check>, areas: impl IntoIterator<Item = AreaChecks>) -
     // One answer proves that credentials and network are not the cause of every failure.
     let is_outage = |answer: &Result<(), AwsError>| match answer {
         Ok(()) => false,
-        Err(error) => matches!(error.kind, AwsErrorKind::Credentials | AwsErrorKind::Unreachable),
+        Err(error) => matches!(
+            error.kind,
+            AwsErrorKind::Credentials | AwsErrorKind::WrongClock | AwsErrorKind::Unreachable
+        ),
     };
     let no_answer = answers.iter().all(is_outage);
     DoctorReport {

@@ -11,6 +11,9 @@ pub const fn remedy(fault: AwsErrorKind) -> &'static str {
         AwsErrorKind::Credentials => {
             "renew your AWS credentials (aws sso login, or --profile), then run the command again"
         }
+        AwsErrorKind::WrongClock => {
+            "set the clock of this computer (compare date -u with the real time), then run the command again"
+        }
         AwsErrorKind::Denied => {
             "the credentials lack a permission: docs/OPERATOR.md lists the permissions of each command"
         }

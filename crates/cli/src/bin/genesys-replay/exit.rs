@@ -97,6 +97,7 @@ fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
         let code = match error.kind {
             AwsErrorKind::RegionNotConfigured | AwsErrorKind::NotFound => 3,
             AwsErrorKind::Credentials
+            | AwsErrorKind::WrongClock
             | AwsErrorKind::Denied
             | AwsErrorKind::Throttled
             | AwsErrorKind::Unreachable

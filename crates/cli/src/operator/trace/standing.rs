@@ -96,5 +96,5 @@ fn advice(event: &TracedEvent) -> String {
 
 fn replay(event: &TracedEvent, from: &str) -> String {
     let from = if from == "archive" { String::new() } else { format!(" --from {from}") };
-    format!("to send it again: genesys-replay plan{from} --id {} --reason TEXT", event.event_id)
+    format!("genesys-replay plan{from} --id {} --reason TEXT", event.event_id)
 }

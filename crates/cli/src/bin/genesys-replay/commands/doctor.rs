@@ -46,6 +46,7 @@ impl DoctorArgs {
                     // The next calls would fail in the same way.
                     AwsErrorKind::RegionNotConfigured
                     | AwsErrorKind::Credentials
+                    | AwsErrorKind::WrongClock
                     | AwsErrorKind::Unreachable => return Err(error.into()),
                     AwsErrorKind::Denied
                     | AwsErrorKind::NotFound
