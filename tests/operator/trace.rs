@@ -5,7 +5,7 @@ use std::error::Error;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Silent;
-use genesys_replay_cli::operator::trace::{Trace, TraceSubject};
+use genesys_replay_cli::operator::trace::{EventTrace, TraceSubject};
 use genesys_stand_in::Fault;
 use genesys_test_support::{LocalAws, Record, TestResult, conversation_event};
 use serde_json::Value;
@@ -187,7 +187,7 @@ async fn trace_reads_the_attempts_from_the_log() -> TestResult {
     };
     let call = logs.put_log_events().log_group_name(&group).log_stream_name("s");
     call.log_events(line("e-1")?).log_events(line("e-2")?).send().await?;
-    let mut trace = Trace::of(TraceSubject::Event("e-1".to_owned()));
+    let mut trace = EventTrace::of(TraceSubject::Event("e-1".to_owned()));
     let since = Timestamp::from_millis(now.as_millis() - 60_000);
     trace.search_log(&app::logs(&aws.config(), &group), &group, since, &Silent).await;
     let events = trace.events(now);
@@ -198,7 +198,7 @@ async fn trace_reads_the_attempts_from_the_log() -> TestResult {
     );
     assert!(events[0].now.starts_with("not found any more"));
 
-    let mut nowhere = Trace::of(TraceSubject::Event("e-1".to_owned()));
+    let mut nowhere = EventTrace::of(TraceSubject::Event("e-1".to_owned()));
     nowhere
         .search_log(&app::logs(&aws.config(), "no-such-group"), "no-such-group", since, &Silent)
         .await;

@@ -113,7 +113,7 @@ pub struct SearchedPlace {
 
 /// A search, and the events that it has found so far.
 #[derive(Debug)]
-pub struct Trace {
+pub struct EventTrace {
     subject: TraceSubject,
     /// The ids of the found events, by which other places are searched too.
     ids: HashSet<String>,
@@ -121,7 +121,7 @@ pub struct Trace {
     searched: Vec<SearchedPlace>,
 }
 
-impl Trace {
+impl EventTrace {
     pub fn of(subject: TraceSubject) -> Self {
         let ids = match &subject {
             TraceSubject::Event(id) => HashSet::from([id.clone()]),

@@ -108,7 +108,7 @@ impl ReceiveCost {
         ))
     }
 
-    /// Returns the messages that the next receive moves away, in one sentence; `None` if there are none.
+    /// Returns the messages that the next receive moves away, in one sentence; `None` without such messages.
     pub fn last_receives(&self) -> Option<String> {
         let redrive = self.redrive.as_ref().filter(|_| self.at_last_receive > 0)?;
         let ids: Vec<&str> = self.examples.iter().map(MessageId::as_str).collect();

@@ -7,11 +7,12 @@ use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 
 use super::ReportScope;
-use super::unclaimed::{MAX_CONCURRENT_DOWNLOADS, read};
-use crate::archive::{ArchiveReader, objects};
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::event_at_target;
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
+
+pub(super) const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// Returns the events below a prefix whose content is selected, by event and target.
 ///
@@ -55,4 +56,17 @@ pub(super) fn is_selected(document: &Document, scope: &ReportScope<'_>) -> bool 
         && selection.matches_original_target(original_target)
         && selection.matches_rejection(Some(&document.failure_code), None)
         && selection.matches_body(&classified)
+}
+
+/// Reads an object. The inner error is the key of an object that is not readable.
+pub(super) async fn read(
+    archive: &impl ArchiveReader,
+    object: ArchivedObject,
+) -> Result<Result<Document, String>, AwsError> {
+    if object.size > MAX_OBJECT_BYTES {
+        return Ok(Err(object.key));
+    }
+    let content = archive.get(&object.key, MAX_OBJECT_BYTES).await?;
+    let document = content.and_then(|(content, _)| Document::read(&content).ok());
+    Ok(document.ok_or(object.key))
 }

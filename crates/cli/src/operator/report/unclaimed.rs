@@ -9,17 +9,15 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::FailureCode;
 
-use super::selected::is_selected;
+use super::selected::{MAX_CONCURRENT_DOWNLOADS, is_selected, read};
 use super::{NameCounts, ReportScope};
-use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
+use crate::archive::{ArchiveReader, objects};
 use crate::ledger::{Record, event_at_target};
 use crate::operator::Progress;
 use crate::operator::plan::Selection;
 
 /// The maximum retention of a queue.
 const MAX_RETENTION: Duration = Duration::from_secs(14 * 86_400);
-
-pub(super) const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// The archived events that may be without a ledger item, with their failure codes, by event and target.
 #[derive(Debug, Default)]
@@ -91,17 +89,4 @@ fn is_within(document: &Document, scope: &ReportScope<'_>) -> bool {
 /// Returns the code in a key: `…/{event type}/{failure code}/{event id}-{first seen}.json`.
 fn code_in(key: &str) -> Option<FailureCode> {
     key.rsplit('/').nth(1).and_then(FailureCode::parse)
-}
-
-/// Reads an object. The inner error is the key of an object that is not readable.
-pub(super) async fn read(
-    archive: &impl ArchiveReader,
-    object: ArchivedObject,
-) -> Result<Result<Document, String>, AwsError> {
-    if object.size > MAX_OBJECT_BYTES {
-        return Ok(Err(object.key));
-    }
-    let content = archive.get(&object.key, MAX_OBJECT_BYTES).await?;
-    let document = content.and_then(|(content, _)| Document::read(&content).ok());
-    Ok(document.ok_or(object.key))
 }

@@ -2,10 +2,10 @@
 
 use genesys_replay::clock::Timestamp;
 
-use super::{AuditText, Trace, TracePlace, TraceSubject};
+use super::{AuditText, EventTrace, TracePlace, TraceSubject};
 use crate::operator::apply::{AuditEntry, AuditEvent};
 
-impl Trace {
+impl EventTrace {
     /// Finds the event of the message, if a plan has sent it.
     pub fn find_message_in_audits(&mut self, audits: &[AuditText]) {
         let TraceSubject::Message(wanted) = self.subject.clone() else {

@@ -4,7 +4,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use serde::Deserialize;
 
-use super::{Trace, TracePlace, TraceSubject};
+use super::{EventTrace, TracePlace, TraceSubject};
 use crate::operator::Progress;
 use crate::operator::remedy::with_remedy;
 
@@ -34,7 +34,7 @@ pub trait LogReader {
 
 /// The members of a log line that a trace shows.
 #[derive(Deserialize)]
-struct Handled {
+struct LoggedRecord {
     message: String,
     event_id: Option<String>,
     message_id: Option<String>,
@@ -47,7 +47,7 @@ struct Handled {
     deferred_ms: Option<u64>,
 }
 
-impl Trace {
+impl EventTrace {
     /// Searches the log of the function for the subject and the found events.
     pub async fn search_log(
         &mut self,
@@ -77,7 +77,7 @@ impl Trace {
     }
 
     fn add_line(&mut self, line: &LogLine) {
-        let Ok(handled) = serde_json::from_str::<Handled>(&line.text) else {
+        let Ok(handled) = serde_json::from_str::<LoggedRecord>(&line.text) else {
             return;
         };
         let message_id = handled.message_id.as_deref().unwrap_or_default();

@@ -6,7 +6,7 @@ use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::message::Message;
 
-use super::{Trace, TraceEntry, TracePlace};
+use super::{EventTrace, TraceEntry, TracePlace};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 use crate::operator::diagnose::happened;
@@ -26,7 +26,7 @@ pub struct AuditText {
     pub text: String,
 }
 
-impl Trace {
+impl EventTrace {
     /// Receives every message of a queue once, and makes all of them visible again. Stops before a message without a receive
     /// left would be moved away. Returns the ledger keys of the found events.
     pub async fn search_queue(

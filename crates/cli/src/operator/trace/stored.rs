@@ -9,7 +9,7 @@ use genesys_replay::failure::Category;
 use genesys_replay::ledger::Status;
 
 use super::places::first_failure;
-use super::{Trace, TracePlace, TraceSubject};
+use super::{EventTrace, TracePlace, TraceSubject};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::{LedgerReader, Record, scan_all};
 use crate::operator::Progress;
@@ -18,7 +18,7 @@ use crate::operator::remedy::with_remedy;
 
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
-impl Trace {
+impl EventTrace {
     /// Searches the whole ledger, because its keys begin with the event, and other ids are not indexed.
     pub async fn search_ledger(
         &mut self,

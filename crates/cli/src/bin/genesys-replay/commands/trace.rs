@@ -9,7 +9,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
 use genesys_replay_cli::operator::trace::{
-    AuditText, SearchedPlace, Trace, TracePlace, TraceSubject, TracedEvent,
+    AuditText, EventTrace, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
 };
 use genesys_replay_cli::queue::QueueReader;
 use serde_json::json;
@@ -83,7 +83,7 @@ impl TraceArgs {
             ))?,
         };
         let audits = self.audits()?;
-        let mut trace = Trace::of(self.subject()?);
+        let mut trace = EventTrace::of(self.subject()?);
         trace.find_message_in_audits(&audits);
         self.search_stores(context, &settings, &mut trace).await?;
         trace.search_audits(&audits);
@@ -115,7 +115,7 @@ impl TraceArgs {
         &self,
         context: &Context,
         settings: &OperatorSettings,
-        trace: &mut Trace,
+        trace: &mut EventTrace,
     ) -> anyhow::Result<()> {
         let (aws, progress) = (context.aws().await?, &context.progress);
         let ledger = app::ledger(aws, &settings.table);
