@@ -1,4 +1,4 @@
-"""The operator's command, from `doctor` to `reconcile`, after a target refused every event, and after a target moved."""
+"""The operator's command: a target refuses every event, and another target moves."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ def show(local: stack.Stack, moved: arn_targets.Moved, program: pathlib.Path) ->
     run("apply", "plan.json", "--yes")
     run("report")
     run("reconcile")
+    run("restore", "--ids", "ids.txt", "--reason", "a real call", "--yes")
     delivered = [json.loads(call["body"])["id"] for call in deliveries(local)[before:]]
     diagnosis = json.loads((folder / "eventbridge_diagnostics.json").read_text())
     plan = json.loads((folder / "plan.json").read_text())

@@ -97,6 +97,8 @@ proptest! {
                     interaction_id: None,
                     category: "UNKNOWN",
                     target: "none",
+                    event_type: None,
+                    original_target: None,
                 },
             };
             let predicted = match item_state(&ledger, &key) {
