@@ -3,8 +3,10 @@
 use std::error::Error;
 
 use genesys_test_support::{TestResult, conversation_event};
+use serde_json::json;
 
 use super::apply::{APPLY, audit, once};
+use super::items::{item, write};
 use super::plan::plan;
 use crate::support::harness::OperatorHarness;
 
@@ -151,5 +153,29 @@ async fn discard_from_queue_closes_events_for_good() -> TestResult {
         desk.drain_once(&function).await?;
     }
     assert_eq!(desk.delivered(), once(&["e-2"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn resume_keeps_a_message_whose_copy_was_not_stored() -> TestResult {
+    let (desk, _) = with_queued(&[], 10).await?;
+    let attributes = [("ERROR_CODE", "TIMEOUT"), ("TARGET_ARN", LAMBDA)];
+    let id = desk.put(&desk.queue, &conversation_event("e-1", "c-1"), &attributes).await?;
+    let plan = plan(&desk, &FROM_QUEUE).await?;
+    let key = plan["content"]["items"][0]["key"].as_str().ok_or("no key")?;
+    // As after a kill before the copy was sent. Then the function received the original, and deferred the event.
+    let lines = [
+        json!({
+            "at": "2026-12-01T00:00:00Z", "what": "begun", "plan": plan["id"], "hash": plan["hash"],
+            "by": "marta", "to": "the queue", "direct": false, "resumed": false,
+        }),
+        json!({ "at": "2026-12-01T00:00:00Z", "what": "sending", "keys": [key] }),
+    ];
+    let lines = lines.map(|line| line.to_string()).join("\n") + "\n";
+    std::fs::write(desk.file("plan.audit.jsonl"), lines)?;
+    let deferred = [("Status", "DEFERRED"), ("Step", "CLAIMED"), ("MessageId", id.as_str())];
+    write(&desk.world.aws, vec![item(key, &deferred)?]).await?;
+    desk.run(&[&APPLY[..], &["--resume", "--wait", "1ms"]].concat()).await?;
+    assert_eq!(desk.depth(&desk.queue).await?, 1, "the event is still in the queue");
     Ok(())
 }

@@ -8,7 +8,7 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use super::{Apply, ApplyError, DeadLetterSource, History, ItemState, Run, Sender};
 use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
 use crate::operator::Progress;
-use crate::operator::plan::{LedgerSnapshot, Plan, PlanItem, PlanSource};
+use crate::operator::plan::{LedgerSnapshot, Location, Plan, PlanItem, PlanSource};
 
 /// An event whose ledger item differs from the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +92,14 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 }
                 Some(ItemState::Doubtful) => {
                     let record = self.ledger.find(&[&item.key]).await?.into_iter().next();
+                    // The function may have received the original from the queue. Then the item does not show a copy.
+                    let original = match &item.place {
+                        Location::Message { message_id } => Some(message_id),
+                        Location::Object { .. } => None,
+                    };
                     let known = item.ledger.as_ref().map(|it| &it.message_id);
-                    match record.filter(|record| Some(&record.message_id) != known) {
+                    let is_copy = |id: &String| Some(id) != known && Some(id) != original;
+                    match record.filter(|record| is_copy(&record.message_id)) {
                         Some(record) => {
                             run.open.insert(index, record.message_id);
                             still_in_source.push_back(index);
