@@ -1,7 +1,7 @@
 //! `plan` after a change of the target, and `plan --redirect`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use genesys_test_support::{Record, TestResult, event, replay_harness::invoke};
+use genesys_test_support::{Record, TestResult, conversation_event, event, replay_harness::invoke};
 
 use super::apply::APPLY;
 use super::plan::{plan, with_archived};
@@ -142,7 +142,7 @@ async fn plan_leaves_out_redirected_messages_without_a_target_attribute() -> Tes
     let (desk, new) = moved(&[]).await?;
     let body = format!(
         r#"{{"version":"1.0","requestContext":{{"requestId":"r-1","functionArn":"{OLD}:$LATEST","condition":"RetriesExhausted","approximateInvokeCount":3}},"requestPayload":{},"responseContext":{{"statusCode":200}},"responsePayload":{{}}}}"#,
-        genesys_test_support::conversation_event("e-1", "c-1")
+        conversation_event("e-1", "c-1")
     );
     let answer = invoke(&desk.world.function()?, event(&[Record::new("m-1", &body)])).await??;
     assert_eq!(answer, Vec::<String>::new());
@@ -170,5 +170,30 @@ async fn plan_refuses_a_redirect_that_the_function_would_not_follow() -> TestRes
     let refused = desk.run(&["plan", "--reason", "x", "--redirect", &redirect]).await?;
     assert!(refused.stderr.contains("--redirect has no effect"), "{refused:?}");
     refused.with(3)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn plan_leaves_out_closed_events_after_another_change_of_target() -> TestResult {
+    for (close, reason) in [
+        (&["apply", "plan.json", "--yes", "--to", "target"][..], "was delivered to"),
+        (&["discard", "--reason", "x", "--yes"], "discarded the event for"),
+    ] {
+        let mut desk = with_archived(&["e-1"]).await?;
+        let url = format!("{}/targets/crm", desk.world.genesys.url());
+        desk.world.set("REPLAY_TARGET", &format!("{url}?token=old"));
+        plan(&desk, &["--deliver-again-to-new-target"]).await?;
+        desk.run(close).await?.with(0)?;
+        // Only the query has changed, which is not shown to people.
+        desk.world.set("REPLAY_TARGET", &format!("{url}?token=new"));
+        if reason.starts_with("discarded") {
+            let parking = desk.park(&desk.queue, 10).await?;
+            desk.put(&parking, &conversation_event("e-1", "c-e-1"), &[]).await?;
+        }
+        let from = if reason.starts_with("discarded") { "parking" } else { "archive" };
+        let made = plan(&desk, &["--from", from]).await?;
+        assert_eq!(made["content"]["items"], serde_json::json!([]), "{made}");
+        assert!(made["content"]["left_out"].to_string().contains(reason), "{made}");
+    }
     Ok(())
 }

@@ -17,7 +17,7 @@ use genesys_replay::replay::decision::{NextStep, Rules};
 use genesys_replay::target::endpoint;
 
 use super::closing;
-use super::elsewhere::Deliveries;
+use super::elsewhere::{ClosedItem, Deliveries};
 use super::{
     Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, PlanKind, Predicted, Selection,
     shown_target,
@@ -249,15 +249,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             self.exclusions.add(reason, item.event_id());
             return Ok(());
         }
-        // A message in a queue does not show its target of that time. Only a fixed target may be another one.
-        let may_have_changed = match target {
-            // The old target of a redirect is compared exactly.
-            Some(target) => {
+        // Neither a message nor an archived object shows the whole URL of that time. The old target of a redirect is
+        // compared exactly.
+        let is_fixed = matches!(self.context.target, ReplayTarget::Fixed(_));
+        let may_have_changed = is_fixed
+            || target.is_some_and(|target| {
                 let is_old = old.as_ref().is_some_and(|(from, _)| from.to_string() == target);
                 target != item.target && !is_old
-            }
-            None => matches!(self.context.target, ReplayTarget::Fixed(_)),
-        };
+            });
         let pending = Pending { item, at, message, former, first_seen, may_have_changed, old };
         self.pending.push(pending);
         if self.pending.len() >= MAX_LEDGER_KEYS {
@@ -356,10 +355,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         }
         let deliveries = Deliveries::read(self.ledger, progress).await?;
         for (item, at) in std::mem::take(&mut self.chosen) {
-            let other = deliveries.to_another(item.event_id(), &item.target);
+            let other = deliveries.under_another_key(item.event_id(), &item.key);
             match other.filter(|_| self.changed_target.contains(&item.key)) {
-                Some(target) => self.exclusions.add(
+                Some(ClosedItem { target, is_discarded: false, .. }) => self.exclusions.add(
                     format!("the event was delivered to {target} (--deliver-again-to-new-target sends it anyway)"),
+                    item.event_id(),
+                ),
+                Some(ClosedItem { target, is_discarded: true, .. }) => self.exclusions.add(
+                    format!("an operator discarded the event for {target} (--deliver-again-to-new-target sends it anyway)"),
                     item.event_id(),
                 ),
                 None => self.chosen.push((item, at)),
