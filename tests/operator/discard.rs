@@ -268,3 +268,16 @@ async fn discard_moves_all_objects_of_an_event() -> TestResult {
     assert_eq!(desk.world.state("e-1").await?, "ARCHIVED TARGET_REFUSED");
     Ok(())
 }
+
+#[tokio::test]
+async fn discard_refuses_the_folder_of_discarded_events() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let refused = desk.run(&["discard", "--reason", "x", "--prefix", "discarded/"]).await?;
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.stderr.contains("genesys-replay restore"), "{refused:?}");
+    for options in [["--limit", "5"], ["--force", "--open"]] {
+        let refused = desk.run(&[&["discard", "--reason", "x"], &options[..]].concat()).await?;
+        assert_eq!(refused.code, Some(3), "an option without effect: {refused:?}");
+    }
+    Ok(())
+}

@@ -107,3 +107,13 @@ async fn condition_is_refused_when_it_cannot_match() -> TestResult {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn report_selects_discarded_events_by_their_content() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    desk.run(&["discard", "--reason", "x", "--id", "e-1", "--yes"]).await?.with(0)?;
+    let conditions = ["--where", "/detail/eventBody/conversationId=c-e-1"];
+    let report = run(&desk, &["report"], &conditions).await?;
+    assert_eq!(report["status_distribution"], serde_json::json!({ "DISCARDED": 1 }));
+    Ok(())
+}

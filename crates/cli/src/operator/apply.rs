@@ -47,6 +47,8 @@ pub struct Options {
 pub enum ReplayOutcome {
     Delivered,
     DeliveredBefore,
+    /// An operator discarded the event.
+    Discarded,
     /// The function rejected the event again, for this reason, and archived it.
     Archived(String),
     /// The function rejected the event again, for this reason. The message returns to the queue until SQS moves the
@@ -59,6 +61,7 @@ impl ReplayOutcome {
         match self {
             Self::Delivered => "delivered",
             Self::DeliveredBefore => "delivered_before",
+            Self::Discarded => "discarded",
             Self::Archived(_) => "archived_again",
             Self::Failed(_) => "failed_again",
         }
@@ -67,7 +70,7 @@ impl ReplayOutcome {
     /// Returns the failure code of an event that was not delivered.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Delivered | Self::DeliveredBefore => None,
+            Self::Delivered | Self::DeliveredBefore | Self::Discarded => None,
             Self::Archived(code) | Self::Failed(code) => Some(code),
         }
     }

@@ -69,7 +69,7 @@ impl CloseSummary {
 }
 
 /// The outcome of an event whose ledger item has changed.
-const CHANGED: &str = "changed";
+pub(crate) const CHANGED: &str = "changed";
 
 /// Returns the identity of an item in the audit: the object or the message. An event may have several.
 fn place(item: &PlanItem) -> &str {

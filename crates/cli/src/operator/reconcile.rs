@@ -63,7 +63,7 @@ pub enum ReconcileFinding {
 
 impl ReconcileFinding {
     /// Every finding.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::ArchivedWithoutObject,
         Self::ObjectWithoutItem,
         Self::LeaseExpired,
@@ -74,6 +74,9 @@ impl ReconcileFinding {
         Self::ArchivedThenDelivered,
         Self::ObjectOutlivesItem,
         Self::ForeignObject,
+        Self::DiscardedNotInLedger,
+        Self::InterruptedDiscard,
+        Self::DiscardedWithoutObject,
     ];
 
     /// Returns the finding's name in JSON.

@@ -95,6 +95,8 @@ struct FoundIn {
     item: Option<Record>,
     /// The addresses of its archived objects.
     objects: Vec<String>,
+    /// The addresses of its objects in the folder of discarded events.
+    discarded: Vec<String>,
     is_queued: bool,
     is_parked: bool,
 }

@@ -254,6 +254,7 @@ fn apply_outcomes() -> Vec<Term> {
     let all = [
         ReplayOutcome::Delivered,
         ReplayOutcome::DeliveredBefore,
+        ReplayOutcome::Discarded,
         ReplayOutcome::Archived(String::new()),
         ReplayOutcome::Failed(String::new()),
     ];
@@ -263,6 +264,7 @@ fn apply_outcomes() -> Vec<Term> {
             ReplayOutcome::DeliveredBefore => {
                 "the target had accepted the event before, so it was not delivered again"
             }
+            ReplayOutcome::Discarded => "an operator discarded the event, so it was not delivered",
             ReplayOutcome::Archived(_) => {
                 "the function rejected the event again and archived it: repair the cause in the failure code, then make a new plan"
             }

@@ -27,7 +27,13 @@ fn time_in(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     if let Ok(age) = humantime::parse_duration(age) {
         return Some(stamp(now)?.minus(age));
     }
-    let (day, time) = match text.split_once([' ', 'T']) {
+    // A `T` separates only after a digit, because days begin with it too.
+    let is_separator = |at: usize| at > 0 && text.as_bytes()[at - 1].is_ascii_digit();
+    let separated = text.split_once(' ').or_else(|| {
+        let at = text.find('T').filter(|at| is_separator(*at))?;
+        Some((&text[..at], &text[at + 1..]))
+    });
+    let (day, time) = match separated {
         Some((day, time)) => (day_in(day, now)?, Some(time_of_day(time.trim())?)),
         None => match time_of_day(text) {
             Some(time) => return last(now, 1, |day| local(day.to_datetime(time), now)),
@@ -110,7 +116,9 @@ mod tests {
             ("Yesterday", "2026-11-29T23:00:00Z"),
             ("yesterday 16:00", "2026-11-30T15:00:00Z"),
             ("monday", "2026-11-29T23:00:00Z"),
-            ("tuesday", "2026-11-30T23:00:00Z"),
+            ("Tuesday", "2026-11-30T23:00:00Z"),
+            ("Thursday 16:00", "2026-11-26T15:00:00Z"),
+            ("Today", "2026-11-30T23:00:00Z"),
             ("2026-11-29", "2026-11-28T23:00:00Z"),
             ("2026-11-29 16:00", "2026-11-29T15:00:00Z"),
             ("2026-07-29T16:00", "2026-07-29T15:00:00Z"),

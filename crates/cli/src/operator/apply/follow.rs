@@ -120,6 +120,9 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             let at_old_target = item.old_key().and_then(|key| records.get(&key));
             // The old target got the event after the plan was made, so the function does not deliver it to the new one.
             let poll = match (poll, at_old_target) {
+                (LedgerPoll::Waiting, Some(old)) if old.status == Some(Status::Discarded) => {
+                    LedgerPoll::Settled(ReplayOutcome::Discarded)
+                }
                 (LedgerPoll::Waiting, Some(old)) if old.is_closed() => {
                     LedgerPoll::Settled(ReplayOutcome::DeliveredBefore)
                 }
@@ -162,15 +165,11 @@ fn state_of(
         }
         Some(Status::Failed) if ours || since => LedgerPoll::Settled(ReplayOutcome::Failed(code())),
         Some(Status::Deferred) if ours => LedgerPoll::Deferred,
+        Some(Status::Discarded) => LedgerPoll::Settled(ReplayOutcome::Discarded),
         // Not final, or the result of an earlier message.
-        Some(
-            Status::Archived
-            | Status::Failed
-            | Status::Deferred
-            | Status::InProgress
-            | Status::Discarded,
-        )
-        | None => LedgerPoll::Waiting,
+        Some(Status::Archived | Status::Failed | Status::Deferred | Status::InProgress) | None => {
+            LedgerPoll::Waiting
+        }
     }
 }
 

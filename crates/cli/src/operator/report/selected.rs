@@ -7,14 +7,14 @@ use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 
 use super::ReportScope;
-use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
+use crate::archive::{ArchiveReader, ArchivedObject, DISCARDED, MAX_OBJECT_BYTES, objects};
 use crate::ledger::event_at_target;
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 
 pub(super) const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
-/// Returns the events below a prefix whose content is selected, by event and target.
+/// Returns the events below a prefix, or discarded from there, whose content is selected, by event and target.
 ///
 /// # Errors
 /// [`AwsError`] if the archive cannot be read.
@@ -25,15 +25,18 @@ pub(super) async fn bodies(
     progress: &dyn Progress,
 ) -> Result<HashSet<String>, AwsError> {
     let mut selected = HashSet::new();
-    let mut documents = objects(archive, prefix)
-        .map_ok(|object| read(archive, object))
-        .try_buffered(MAX_CONCURRENT_DOWNLOADS);
-    while let Some(document) = documents.try_next().await? {
-        progress.advance(1);
-        if let Ok(document) = document
-            && is_selected(&document, scope)
-        {
-            selected.insert(event_at_target(&document.event_id, &document.target));
+    let discarded = format!("{DISCARDED}{prefix}");
+    for prefix in [prefix, &discarded] {
+        let mut documents = objects(archive, prefix)
+            .map_ok(|object| read(archive, object))
+            .try_buffered(MAX_CONCURRENT_DOWNLOADS);
+        while let Some(document) = documents.try_next().await? {
+            progress.advance(1);
+            if let Ok(document) = document
+                && is_selected(&document, scope)
+            {
+                selected.insert(event_at_target(&document.event_id, &document.target));
+            }
         }
     }
     Ok(selected)

@@ -4,6 +4,7 @@ use genesys_replay::clock::Timestamp;
 
 use super::{AuditText, EventTrace, TracePlace, TraceSubject};
 use crate::operator::apply::{AuditEntry, AuditEvent};
+use crate::operator::close::CHANGED;
 
 impl EventTrace {
     /// Finds the event of the message, if a plan has sent it.
@@ -34,7 +35,7 @@ impl EventTrace {
                     self.add_step(key, &entry.at, what);
                 }
             }
-            self.searched_in(TracePlace::Audit, &audit.name, read, None);
+            self.searched_in(TracePlace::Audit, &audit.name, read, audit.problem.clone());
         }
     }
 
@@ -72,6 +73,9 @@ fn step<'e>(event: &'e AuditEvent, plan: &str) -> Option<(&'e str, String)> {
         AuditEvent::Outcome { key, outcome, failure_code } => {
             let code = failure_code.as_deref().map(|it| format!(" {it}")).unwrap_or_default();
             Some((key, format!("outcome of {plan}: {outcome}{code}")))
+        }
+        AuditEvent::Closed { key, outcome, .. } if outcome == CHANGED => {
+            Some((key, format!("not changed by {plan}: its ledger item has changed")))
         }
         AuditEvent::Closed { key, outcome, .. } => Some((key, format!("{outcome} by {plan}"))),
         AuditEvent::NotClosed { key, reason, .. } => {

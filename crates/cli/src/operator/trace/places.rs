@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use genesys_replay::aws::AwsError;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::message::Message;
+use genesys_replay::queue::Redrive;
 
 use super::{EventTrace, TraceEntry, TracePlace};
 use crate::operator::Progress;
@@ -24,24 +26,26 @@ const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct AuditText {
     pub name: String,
     pub text: String,
+    /// The reason why the file was not read.
+    pub problem: Option<String>,
 }
 
 impl EventTrace {
     /// Receives every message of a queue once, and makes all of them visible again. Stops before a message without a receive
-    /// left would be moved away. Returns the ledger keys of the found events.
+    /// left would be moved away. Returns the ledger keys of the found events, and the redrive policy.
     pub async fn search_queue(
         &mut self,
         queue: &impl QueueReader,
         place: TracePlace,
         target: &ReplayTarget,
         progress: &dyn Progress,
-    ) -> Vec<String> {
+    ) -> (Vec<String>, Option<Redrive>) {
         let mut keys = Vec::new();
         let facts = match queue.facts().await {
             Ok(facts) => facts,
             Err(error) => {
-                self.searched_in(place, "", 0, Some(with_remedy(&error)));
-                return keys;
+                self.not_searched(place, "", &error);
+                return (keys, None);
             }
         };
         let mut cost = ReceiveCost::new(facts.redrive.clone(), false);
@@ -75,7 +79,12 @@ impl EventTrace {
             ));
         }
         self.searched_in(place, facts.name(), cost.received, problem);
-        keys
+        (keys, facts.redrive)
+    }
+
+    /// Adds a place that cannot be read.
+    pub fn not_searched(&mut self, place: TracePlace, name: &str, error: &AwsError) {
+        self.searched_in(place, name, 0, Some(with_remedy(error)));
     }
 
     fn add_message(
@@ -122,7 +131,7 @@ pub(super) fn first_failure(
         at: happened(classified),
         place: TracePlace::Event,
         what: format!(
-            "{} happened; {target} did not get it, {}{why}",
+            "{} happened; {target} did not accept it, {}{why}",
             classified.event_type(),
             category.as_str()
         ),

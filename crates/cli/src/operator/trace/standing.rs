@@ -34,11 +34,11 @@ fn of_item(event: &TracedEvent, item: &Record, now: Timestamp) -> (String, Strin
             (place, format!("{}{}", advice(event), replay(event, "archive")))
         }
         Some(Status::Discarded) => (
-            match found.objects.last() {
+            match found.discarded.last() {
                 Some(address) => format!("discarded by an operator: {address}"),
                 None => "discarded by an operator".to_owned(),
             },
-            format!("nothing to do; to undo: genesys-replay restore --id {} --reason TEXT", event.event_id),
+            format!("nothing to do; to undo: {}", restore(event)),
         ),
         Some(Status::Failed) if found.is_parked => {
             ("in the parking queue".to_owned(), format!("{}{}", advice(event), replay(event, "parking")))
@@ -82,6 +82,9 @@ fn without_item(event: &TracedEvent) -> (String, String) {
     } else if let Some(address) = found.objects.last() {
         let place = format!("archived: {address}; the ledger has no item");
         (place, format!("{}{}", advice(event), replay(event, "archive")))
+    } else if let Some(address) = found.discarded.last() {
+        let place = format!("discarded by an operator: {address}; the ledger has no item");
+        (place, format!("nothing to do; to undo: {}", restore(event)))
     } else {
         let place = "not found any more: its ledger item has expired, or its message was deleted";
         (place.to_owned(), "read the log: genesys-replay trace --logs".to_owned())
@@ -94,7 +97,14 @@ fn advice(event: &TracedEvent) -> String {
     code.map(|code| format!("{}; ", code.what_to_do())).unwrap_or_default()
 }
 
+fn restore(event: &TracedEvent) -> String {
+    format!("genesys-replay restore --id {} --reason TEXT", event.event_id)
+}
+
 fn replay(event: &TracedEvent, from: &str) -> String {
     let from = if from == "archive" { String::new() } else { format!(" --from {from}") };
-    format!("genesys-replay plan{from} --id {} --reason TEXT", event.event_id)
+    format!(
+        "genesys-replay plan{from} --id {} --reason TEXT, then genesys-replay apply plan.json --yes",
+        event.event_id
+    )
 }

@@ -10,7 +10,7 @@ use genesys_replay::ledger::Status;
 
 use super::places::first_failure;
 use super::{EventTrace, TracePlace, TraceSubject};
-use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
+use crate::archive::{ArchiveReader, ArchivedObject, DISCARDED, MAX_OBJECT_BYTES, objects};
 use crate::ledger::{LedgerReader, Record, scan_all};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
@@ -83,29 +83,31 @@ impl EventTrace {
         progress.begin("searching the archive", None);
         let (mut read, mut keys) = (0, Vec::new());
         let names = self.object_name();
-        let ended = {
-            let mut documents = objects(archive, prefix)
-                .try_filter(|object| {
-                    let name = object.key.rsplit('/').next().unwrap_or_default();
-                    future::ready(names.as_ref().is_none_or(|begin| name.starts_with(begin)))
-                })
-                .map_ok(|object| read_object(archive, object))
-                .try_buffered(MAX_CONCURRENT_DOWNLOADS);
-            loop {
-                match documents.try_next().await {
-                    Ok(Some((key, document))) => {
-                        progress.advance(1);
-                        read += 1;
-                        let address = format!("s3://{bucket}/{key}");
-                        keys.extend(
-                            document.and_then(|it| self.add_document(&it, address, target)),
-                        );
+        let is_discarded = prefix.starts_with(DISCARDED);
+        let ended =
+            {
+                let mut documents = objects(archive, prefix)
+                    .try_filter(|object| {
+                        let name = object.key.rsplit('/').next().unwrap_or_default();
+                        future::ready(names.as_ref().is_none_or(|begin| name.starts_with(begin)))
+                    })
+                    .map_ok(|object| read_object(archive, object))
+                    .try_buffered(MAX_CONCURRENT_DOWNLOADS);
+                loop {
+                    match documents.try_next().await {
+                        Ok(Some((key, document))) => {
+                            progress.advance(1);
+                            read += 1;
+                            let address = format!("s3://{bucket}/{key}");
+                            keys.extend(document.and_then(|it| {
+                                self.add_document(&it, address, is_discarded, target)
+                            }));
+                        }
+                        Ok(None) => break Ok(()),
+                        Err(error) => break Err(error),
                     }
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
                 }
-            }
-        };
+            };
         progress.end();
         let problem = ended.err().map(|error| with_remedy(&error));
         self.searched_in(TracePlace::Archive, &format!("s3://{bucket}/{prefix}"), read, problem);
@@ -128,6 +130,7 @@ impl EventTrace {
         &mut self,
         document: &Document,
         address: String,
+        is_discarded: bool,
         target: &ReplayTarget,
     ) -> Option<String> {
         let interaction = document.interaction_id.as_deref();
@@ -146,10 +149,18 @@ impl EventTrace {
             event.entries.push(failed);
         }
         let (code, reason) = (&document.failure_code, &document.failure_reason);
-        let what = format!("archived: {code}, {reason} ({address})");
+        let what = if is_discarded {
+            format!("kept as a discarded event: {code}, {reason} ({address})")
+        } else {
+            format!("archived: {code}, {reason} ({address})")
+        };
         event.add(document.archived_at(), TracePlace::Archive, what);
         event.failure_code.get_or_insert_with(|| code.clone());
-        event.found.objects.push(address);
+        if is_discarded {
+            event.found.discarded.push(address);
+        } else {
+            event.found.objects.push(address);
+        }
         Some(classified.key.to_string())
     }
 }

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use genesys_replay::queue::Redrive;
 use genesys_replay_cli::app;
+use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::plan::{CollectError, PlanBuilder, PlanSource};
@@ -47,6 +48,30 @@ impl PlaceArgs {
         self.from == SourceArg::Ledger
     }
 
+    /// Refuses options that have no effect on the source, because an operator expects one.
+    fn check(&self) -> Result<(), UserError> {
+        let is_queue = match self.from {
+            SourceArg::Queue | SourceArg::Parking => true,
+            SourceArg::Archive | SourceArg::Ledger => false,
+        };
+        let refused = if is_queue {
+            self.prefix.is_some().then_some("--prefix is for the archive")
+        } else {
+            (self.limit.is_some() || self.force)
+                .then_some("--limit and --force are for a queue: --from queue, --from parking")
+        };
+        if let Some(what) = refused {
+            return Err(UserError::new(what, "omit the option, or name another source: --from"));
+        }
+        match &self.prefix {
+            Some(prefix) if prefix.starts_with(DISCARDED) => Err(UserError::new(
+                format!("--prefix {prefix} is in the folder of discarded events"),
+                "discarded events are returned to the archive first: genesys-replay restore",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Offers the dead letters of the source to a plan.
     pub(super) async fn collect(
         &self,
@@ -55,6 +80,7 @@ impl PlaceArgs {
         queue: &SqsReader,
         archive: Option<ArchiveSettings>,
     ) -> anyhow::Result<PlanSource> {
+        self.check()?;
         match self.from {
             SourceArg::Queue => self.collect_from_queue(context, builder, queue, None).await,
             SourceArg::Parking => {
@@ -100,7 +126,7 @@ impl PlaceArgs {
         let facts = read.facts().await?;
         if facts.fifo {
             context.progress.warn(
-                "the queue is FIFO: the plan can contain only the first messages of each group",
+                "the queue is FIFO: the plan can contain only the first messages of each group, and their copies follow the other messages of the group",
             );
         }
         let elsewhere = facts.in_flight + facts.delayed;

@@ -33,7 +33,7 @@ Examples:
   genesys-replay plan --function replay --from parking --reason 'table was missing'
   # Events of one queue of the contact centre, since yesterday afternoon:
   genesys-replay plan --function replay --where '$..queueId=q-1' --since 'yesterday 16:00' --reason 'ticket 4712'
-  # Messages that wait in the queue, before the function is enabled again:
+  # Messages that wait in the queue of a paused function; then apply --to target:
   genesys-replay plan --function replay --from queue --code TARGET_UNAVAILABLE --reason 'CRM is back'
   # Some events by their ids, one per line:
   genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]

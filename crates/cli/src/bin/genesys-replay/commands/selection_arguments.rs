@@ -45,7 +45,8 @@ pub(crate) struct SelectionArgs {
     /// /detail/eventBody/queueId=q-1 or '$..queueId=q-1'. If given several times, all must match.
     #[arg(long, value_name = "PATH=VALUE", value_parser = condition)]
     r#where: Vec<BodyCondition>,
-    /// Only since this time: an age (6h), a time (16:00), a day (yesterday, 2026-11-29) or RFC 3339. Times without an offset
+    /// Only since this time (plan, discard: of the rejection; diagnose: of the message; report: first seen or last processed):
+    /// an age (6h), a time (16:00), a day (yesterday, 2026-11-29) or RFC 3339. Times without an offset
     /// are in the time zone of this computer (TZ).
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) since: Option<Timestamp>,

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
+use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::{Arn, ReplayTarget};
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
 use genesys_replay_cli::operator::trace::{
     AuditText, EventTrace, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
 };
-use genesys_replay_cli::queue::QueueReader;
 use serde_json::json;
 
 use crate::context::Context;
@@ -29,7 +30,7 @@ use crate::{files, terminal};
 Examples:
   # What happened to a conversation?
   genesys-replay trace --function replay --interaction 4f3c8a52-…
-  # With each attempt, from the log of the last day, and without a receive of the queued messages:
+  # With each attempt, from the log of the last day, and without the queues:
   genesys-replay trace --function replay --event 8bd2… --logs --since 1day --no-queues
 
 Exit code 0: found; 1: not found, and the output names the searched places.")]
@@ -42,7 +43,7 @@ pub(crate) struct TraceArgs {
     /// Search the log since this time; the default is 14 days, the maximum retention of a queue.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// Leave out the queue and the parking queue, so that no message loses a receive.
+    /// Leave out the queue and the parking queue, and receive no message.
     #[arg(long)]
     no_queues: bool,
     /// An audit file; without this option, the files *.audit.jsonl in this folder.
@@ -129,15 +130,7 @@ impl TraceArgs {
             }
         }
         if !self.no_queues {
-            let queue = context.queue().await?;
-            let target = &settings.target;
-            keys.extend(trace.search_queue(&queue, TracePlace::Queue, target, progress).await);
-            if let Some(redrive) = queue.facts().await?.redrive {
-                let parking = app::reader(aws, &redrive.parking_arn).await?;
-                let parking = parking.parking_queue_of(queue.arn());
-                let place = TracePlace::ParkingQueue;
-                keys.extend(trace.search_queue(&parking, place, target, progress).await);
-            }
+            keys.extend(search_queues(context, &settings.target, trace).await?);
         }
         trace.complete_from_ledger(&ledger, &keys).await;
         Ok(())
@@ -162,9 +155,14 @@ impl TraceArgs {
             files.extend(paths.filter(|path| is_audit(path)));
             files.sort();
         }
+        let is_named = !self.audit.is_empty();
         let read = files.into_iter().map(|path| {
-            let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-            Ok(AuditText { name: path.display().to_string(), text })
+            let (text, problem) = match files::read(&path) {
+                Ok(bytes) => (String::from_utf8_lossy(&bytes).into_owned(), None),
+                Err(error) if is_named => return Err(error),
+                Err(error) => (String::new(), Some(error.to_string())),
+            };
+            Ok(AuditText { name: path.display().to_string(), text, problem })
         });
         read.collect()
     }
@@ -172,6 +170,38 @@ impl TraceArgs {
 
 fn is_audit(path: &Path) -> bool {
     path.to_str().is_some_and(|name| name.ends_with(".audit.jsonl"))
+}
+
+/// Searches the queue and its parking queue. Returns the ledger keys of the found events. A queue that cannot be read does
+/// not end the search.
+async fn search_queues(
+    context: &Context,
+    target: &ReplayTarget,
+    trace: &mut EventTrace,
+) -> anyhow::Result<Vec<String>> {
+    let progress = &context.progress;
+    let queue = match context.queue().await {
+        Ok(queue) => queue,
+        Err(error) => {
+            let error = error.downcast::<AwsError>()?;
+            trace.not_searched(TracePlace::Queue, "", &error);
+            return Ok(Vec::new());
+        }
+    };
+    let place = TracePlace::Queue;
+    let (mut keys, redrive) = trace.search_queue(&queue, place, target, progress).await;
+    if let Some(parking) = redrive.map(|redrive| redrive.parking_arn) {
+        let place = TracePlace::ParkingQueue;
+        match app::reader(context.aws().await?, &parking).await {
+            Ok(reader) => {
+                let reader = reader.parking_queue_of(queue.arn());
+                let (found, _) = trace.search_queue(&reader, place, target, progress).await;
+                keys.extend(found);
+            }
+            Err(error) => trace.not_searched(place, Arn::resource_of(&parking), &error),
+        }
+    }
+    Ok(keys)
 }
 
 /// Returns a searched place in one line, if it has a problem, or if nothing was found.

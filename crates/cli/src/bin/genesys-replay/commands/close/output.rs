@@ -67,7 +67,8 @@ pub(super) fn summary(plan: &Plan, past: &str, summary: &CloseSummary, audit: &P
     ];
     for (what, list) in [
         (
-            "changed in the ledger since the plan was made, and left as they are".to_owned(),
+            "not changed, because their ledger items have changed since the plan was made"
+                .to_owned(),
             summary.changed.clone(),
         ),
         (format!("not {past}"), reasons(&summary.not_closed)),
