@@ -27,7 +27,7 @@ use crate::exit::{ExitStatus, UserError};
 use crate::files;
 use crate::{interrupt, terminal};
 pub(super) use checks::read;
-pub(super) use output::MAX_NAMED;
+pub(super) use output::{MAX_NAMED, named};
 
 /// Send the dead letters of a plan again, in waves that grow only while they succeed. Does nothing without --yes.
 ///

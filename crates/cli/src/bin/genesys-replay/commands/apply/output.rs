@@ -62,18 +62,25 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         ("not confirmed as sent, or open: --resume sends them again", reasons(&summary.doubtful)),
         ("sent, but still in their queue: --resume removes them", summary.still_in_source.clone()),
     ] {
-        if !list.is_empty() {
-            lines.push(format!("{:7} {what}", list.len()));
-            lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {}", one_line(it))));
-            let more = list.len().saturating_sub(MAX_NAMED);
-            lines.extend((more > 0).then(|| format!("        and {more} more")));
-        }
+        lines.extend(named(what, &list));
     }
     if summary.left > 0 {
         lines.push(format!("{:7} remaining", summary.left));
     }
     lines.push(format!("audit: {}\n", audit.display()));
     lines.join("\n")
+}
+
+/// Returns the number of dead letters and the first of them, one a line; nothing for an empty list.
+pub(in crate::commands) fn named(what: &str, list: &[String]) -> Vec<String> {
+    if list.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("{:7} {what}", list.len())];
+    lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {}", one_line(it))));
+    let more = list.len().saturating_sub(MAX_NAMED);
+    lines.extend((more > 0).then(|| format!("        and {more} more")));
+    lines
 }
 
 /// Returns one line about a dead letter that was not delivered: event, target, code, the target's answer and the page.

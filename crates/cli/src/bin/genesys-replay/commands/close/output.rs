@@ -6,7 +6,7 @@ use genesys_replay_cli::operator::close::CloseSummary;
 use genesys_replay_cli::operator::plan::Plan;
 use serde_json::{Value, json};
 
-use crate::commands::apply::MAX_NAMED;
+use crate::commands::apply::named;
 use crate::commands::plan::{self, dead_letters};
 use crate::terminal::one_line;
 
@@ -74,12 +74,7 @@ pub(super) fn summary(plan: &Plan, past: &str, summary: &CloseSummary, audit: &P
         (format!("not {past}"), reasons(&summary.not_closed)),
         (format!("{past}, but the original stays"), reasons(&summary.still_in_source)),
     ] {
-        if !list.is_empty() {
-            lines.push(format!("{:7} {what}", list.len()));
-            lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {}", one_line(it))));
-            let more = list.len().saturating_sub(MAX_NAMED);
-            lines.extend((more > 0).then(|| format!("        and {more} more")));
-        }
+        lines.extend(named(&what, &list));
     }
     if summary.left > 0 {
         lines.push(format!("{:7} remaining", summary.left));
