@@ -1,6 +1,7 @@
 //! The checks of the deployment around the function.
 
 mod deployed;
+mod rules;
 mod targets;
 
 use std::collections::BTreeMap;

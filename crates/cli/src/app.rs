@@ -27,6 +27,7 @@ use crate::calls::answered;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
+use crate::deployment::event_rules::EventRulesReader;
 use crate::deployment::functions;
 use crate::deployment::metrics::MetricsClient;
 use crate::deployment::source_mapping::{MappingClient, SourceMapping};
@@ -206,6 +207,11 @@ pub fn source_mappings(aws: &SdkConfig) -> MappingClient {
 /// Returns the reader of metrics. Its limits are short, because a status without metrics is useful too.
 pub fn metrics(aws: &SdkConfig) -> MetricsClient {
     MetricsClient { cloudwatch: aws_sdk_cloudwatch::Client::new(&with_limits(aws, DOCTOR_LIMITS)) }
+}
+
+/// Returns the reader of event buses, their rules and targets.
+pub fn event_rules(aws: &SdkConfig) -> EventRulesReader {
+    EventRulesReader { client: aws_sdk_eventbridge::Client::new(&with_limits(aws, DOCTOR_LIMITS)) }
 }
 
 /// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.

@@ -1,9 +1,9 @@
 //! The deployment around the function, as its AWS services report it. No call changes anything.
 
 pub mod aws;
+pub mod event_rules;
 pub(crate) mod functions;
 pub mod metrics;
-mod rules;
 pub mod source_mapping;
 mod targets;
 

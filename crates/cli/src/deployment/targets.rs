@@ -79,7 +79,7 @@ impl AwsDeployment {
                 let bus = known_as(&client, arn)
                     .await
                     .map_err(|error| missing_by_code(aws_error(looking_for(arn), &error)))?;
-                if super::rules::may_match(&client, bus).await? {
+                if super::event_rules::matching::may_match(&client, bus).await? {
                     return Ok(());
                 }
                 let bus = arn.as_str().to_owned();

@@ -5,30 +5,18 @@ use aws_sdk_eventbridge::types::RuleState;
 use genesys_replay::aws::AwsError;
 use serde_json::Value;
 
-use crate::calls::answered;
+use super::list_rules;
 
 /// The source of the events that this function sends to a bus.
 const SOURCE: &str = "genesys-replay";
 
 /// Returns true if an enabled rule of the bus may match. A bus without one accepts events and does nothing.
-pub(super) async fn may_match(client: &Client, bus: &str) -> Result<bool, AwsError> {
-    let operation = format!("reading the rules of {bus}");
-    let mut next = None;
-    loop {
-        let call = client.list_rules().event_bus_name(bus).set_next_token(next);
-        let page = answered(&operation, call.send()).await?;
-        let matches = page.rules().iter().any(|rule| {
-            let is_enabled = !matches!(rule.state(), Some(RuleState::Disabled));
-            is_enabled && rule.event_pattern().is_some_and(takes)
-        });
-        if matches {
-            return Ok(true);
-        }
-        next = page.next_token;
-        if next.is_none() {
-            return Ok(false);
-        }
-    }
+pub(in crate::deployment) async fn may_match(client: &Client, bus: &str) -> Result<bool, AwsError> {
+    let rules = list_rules(client, bus).await?;
+    Ok(rules.iter().any(|rule| {
+        let is_enabled = !matches!(rule.state(), Some(RuleState::Disabled));
+        is_enabled && rule.event_pattern().is_some_and(takes)
+    }))
 }
 
 /// Returns true if a pattern may match an event of our source. Returns false only if the pattern lists other literal

@@ -1,0 +1,3 @@
+//! `doctor rules`: the way of events from a rule to the dead-letter queue.
+
+mod reading;
