@@ -17,6 +17,7 @@ pub mod remedy;
 pub mod report;
 pub mod request_replay;
 mod retry;
+pub mod rules;
 pub mod status;
 pub mod trace;
 pub mod vocabulary;
