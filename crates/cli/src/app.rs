@@ -9,7 +9,6 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::connections::FreezeDetector;
-use genesys_replay::destination::Arn;
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_aws::clients::{CallLimits, secret, with_app_name, with_limits};
@@ -23,16 +22,19 @@ use genesys_replay_targets::aws::clients;
 use genesys_replay_targets::http::resolver::guarded;
 
 use crate::archive::s3::{S3Reader, S3Writer};
-use crate::calls::answered;
-use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
+use crate::deployment::credentials_secret::SecretStore;
 use crate::deployment::event_rules::EventRulesReader;
 use crate::deployment::functions;
+use crate::deployment::functions::DeployedFunction;
 use crate::deployment::metrics::MetricsClient;
-use crate::deployment::source_mapping::{MappingClient, SourceMapping};
+use crate::deployment::source_mapping::MappingClient;
+use crate::deployment::stack::StackReader;
 use crate::ledger::dynamodb::{DynamoDbReader, DynamoDbWriter};
 use crate::logs::CloudWatchLogs;
+use crate::operator::setup::SetupTools;
+use crate::queue::attributes::QueueAttributes;
 use crate::queue::sqs::SqsReader;
 
 /// Generous, because an operator prefers a late answer to a failure. The SDK's retry is the only retry layer here.
@@ -145,53 +147,13 @@ pub fn genesys_cloud(
     Ok(client(settings, parts, |id| secret(id, aws, SECRET)))
 }
 
-/// The deployed replay function.
-#[derive(Clone, Debug)]
-pub struct DeployedFunction {
-    pub name: String,
-    /// The function's ARN without version or alias.
-    pub arn: String,
-    pub variables: Variables,
-    pub timeout: Duration,
-    /// The event source mappings of queues.
-    pub mappings: Vec<SourceMapping>,
-    /// The name of the log group of the function.
-    pub log_group: String,
-}
-
-impl DeployedFunction {
-    /// Returns the ARN of the queue that the function drains: that of its first event source mapping of a queue.
-    pub fn queue_arn(&self) -> Option<&str> {
-        self.mappings.first().map(|mapping| mapping.queue_arn.as_str())
-    }
-}
-
 /// Reads the configuration of the function with this name or ARN.
 ///
 /// # Errors
 /// [`AwsError`], also if the function does not exist.
 pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, AwsError> {
     let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR_LIMITS));
-    let operation = format!("reading the settings of the function {name}");
-    let call = client.get_function_configuration().function_name(name);
-    let found = answered(&operation, call.send()).await?;
-    let arn = found.function_arn();
-    let arn = arn.ok_or_else(|| AwsError::incomplete(operation, "ARN"))?;
-    let operation = format!("reading the event sources of {name}");
-    let call = client.list_event_source_mappings().function_name(name);
-    let mappings = answered(&operation, call.send()).await?;
-    let mappings = mappings.event_source_mappings().iter().filter_map(SourceMapping::of_queue);
-    let variables = found.environment().and_then(|it| it.variables()).cloned();
-    let function_name = found.function_name().unwrap_or(name).to_owned();
-    let log_group = found.logging_config().and_then(|it| it.log_group()).map(str::to_owned);
-    Ok(DeployedFunction {
-        name: function_name.clone(),
-        arn: Arn::parse(arn).as_ref().and_then(Arn::function).unwrap_or(arn).to_owned(),
-        variables: variables.unwrap_or_default().into_iter().collect(),
-        timeout: Duration::from_secs(u64::try_from(found.timeout().unwrap_or(3)).unwrap_or(3)),
-        mappings: mappings.collect(),
-        log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{function_name}")),
-    })
+    functions::read(&client, name).await
 }
 
 /// Returns up to three names of functions in the region that are similar to this name or ARN.
@@ -245,4 +207,32 @@ pub fn deployment(aws: &SdkConfig, reach: AddressPolicy) -> Result<AwsDeployment
         keys: keys(aws.clone()),
         targets: clients(aws),
     })
+}
+
+/// The time limits of an invocation of the function by hand: the maximum of Lambda, in one attempt, because a repeated
+/// call would replay the message twice.
+const INVOCATION: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(930),
+    operation_timeout: Duration::from_secs(930),
+    max_attempts: 1,
+};
+
+/// Returns the clients of the setup. Its calls have the operator's limits, because it stops at the first failure.
+pub fn setup_tools(aws: &SdkConfig) -> SetupTools {
+    let calls = with_limits(aws, OPERATOR_LIMITS);
+    let genesys_aws = aws.clone();
+    SetupTools {
+        rules: EventRulesReader { client: aws_sdk_eventbridge::Client::new(&calls) },
+        sqs: aws_sdk_sqs::Client::new(&calls),
+        attributes: QueueAttributes { sqs: aws_sdk_sqs::Client::new(&calls) },
+        keys: aws_sdk_kms::Client::new(&calls),
+        secrets: SecretStore { secrets: aws_sdk_secretsmanager::Client::new(&calls) },
+        stacks: StackReader { cloudformation: aws_sdk_cloudformation::Client::new(&calls) },
+        lambda: aws_sdk_lambda::Client::new(&calls),
+        invocations: aws_sdk_lambda::Client::new(&with_limits(aws, INVOCATION)),
+        mappings: MappingClient { lambda: aws_sdk_lambda::Client::new(&calls) },
+        dynamodb: aws_sdk_dynamodb::Client::new(&calls),
+        genesys: Box::new(move |settings| genesys_cloud(settings, &genesys_aws)),
+        clock: Arc::new(SystemClock),
+    }
 }

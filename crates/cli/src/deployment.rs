@@ -1,10 +1,13 @@
 //! The deployment around the function, as its AWS services report it. No call changes anything.
 
 pub mod aws;
+mod connections;
+pub mod credentials_secret;
 pub mod event_rules;
-pub(crate) mod functions;
+pub mod functions;
 pub mod metrics;
 pub mod source_mapping;
+pub mod stack;
 mod targets;
 
 use std::time::Duration;

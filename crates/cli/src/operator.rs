@@ -18,6 +18,7 @@ pub mod report;
 pub mod request_replay;
 mod retry;
 pub mod rules;
+pub mod setup;
 pub mod status;
 pub mod trace;
 pub mod vocabulary;

@@ -1,7 +1,9 @@
 //! Read access to a queue, for an operator.
 
+pub mod attributes;
 pub mod drain;
 pub mod held;
+pub mod one_message;
 pub mod receive_cost;
 pub mod sqs;
 

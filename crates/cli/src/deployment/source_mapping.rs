@@ -109,6 +109,22 @@ impl SourceMapping {
     }
 }
 
+/// A function that receives the messages of a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConsumer {
+    /// The ARN of the function, maybe with a version or alias.
+    pub function_arn: String,
+    pub mapping: SourceMapping,
+}
+
+impl QueueConsumer {
+    /// Returns the name of the function, without a version or alias.
+    pub fn function_name(&self) -> &str {
+        let name = Arn::resource_of(&self.function_arn).trim_start_matches("function:");
+        name.split(':').next().unwrap_or(name)
+    }
+}
+
 /// The reason why no mapping was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MappingChoiceError {
@@ -141,6 +157,21 @@ pub struct MappingClient {
 }
 
 impl MappingClient {
+    /// Returns the event source mappings of a queue, of all functions.
+    ///
+    /// # Errors
+    /// [`AwsError`]
+    pub async fn of_queue(&self, queue_arn: &str) -> Result<Vec<QueueConsumer>, AwsError> {
+        let operation = "listing the event source mappings (lambda:ListEventSourceMappings)";
+        let call = self.lambda.list_event_source_mappings().event_source_arn(queue_arn);
+        let found = answered(operation, call.send()).await?;
+        let mappings = found.event_source_mappings().iter().filter_map(|mapping| {
+            let function_arn = mapping.function_arn()?.to_owned();
+            Some(QueueConsumer { function_arn, mapping: SourceMapping::of_queue(mapping)? })
+        });
+        Ok(mappings.collect())
+    }
+
     pub async fn state(&self, mapping: &SourceMapping) -> Result<MappingState, AwsError> {
         let operation = "reading the event source mapping (lambda:GetEventSourceMapping)";
         let call = self.lambda.get_event_source_mapping().uuid(&mapping.uuid);

@@ -17,6 +17,7 @@ use genesys_replay_genesys::GenesysClient;
 use serde::Serialize;
 use url::Url;
 
+pub(crate) use genesys::genesys_access;
 pub use ingest::is_ingest;
 
 use super::Progress;

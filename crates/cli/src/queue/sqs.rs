@@ -22,7 +22,7 @@ use super::{DeleteError, QueueFacts, QueueReader};
 
 /// The wait time of a receive. A long poll queries all servers of SQS; a short poll queries a few, and may find nothing
 /// in a queue that is not empty.
-const WAIT_SECONDS: i32 = 1;
+pub(super) const WAIT_SECONDS: i32 = 1;
 
 /// One queue of SQS.
 #[derive(Clone)]
@@ -207,7 +207,7 @@ impl SqsReader {
 }
 
 /// Returns a message as the function receives it from Lambda; `None` without an id, which SQS always sends.
-fn read(received: SqsMessage, queue_arn: &str) -> Option<Message> {
+pub(super) fn read(received: SqsMessage, queue_arn: &str) -> Option<Message> {
     let system = received.attributes.unwrap_or_default();
     let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
     let id = MessageId::new(received.message_id?)?;

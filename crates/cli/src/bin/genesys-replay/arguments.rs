@@ -23,6 +23,7 @@ pub(crate) struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Setup(commands::setup::SetupArgs),
     Doctor(commands::doctor::DoctorArgs),
     Status(commands::status::StatusArgs),
     Pause(commands::pause::PauseArgs),

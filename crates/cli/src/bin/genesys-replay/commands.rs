@@ -18,5 +18,6 @@ pub(crate) mod reconcile;
 pub(crate) mod report;
 pub(crate) mod restore;
 mod selection_arguments;
+pub(crate) mod setup;
 pub(crate) mod status;
 pub(crate) mod trace;

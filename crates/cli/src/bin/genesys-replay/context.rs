@@ -8,6 +8,7 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
+use genesys_replay_cli::deployment::functions::DeployedFunction;
 use genesys_replay_cli::deployment::source_mapping::{SourceMapping, choose};
 use genesys_replay_cli::queue::sqs::SqsReader;
 use serde_json::Value;
@@ -21,7 +22,7 @@ use crate::terminal::{self, Bar};
 pub(crate) struct Context {
     common: GlobalArgs,
     aws: OnceCell<SdkConfig>,
-    function: OnceCell<Option<app::DeployedFunction>>,
+    function: OnceCell<Option<DeployedFunction>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Bar,
 }
@@ -63,6 +64,11 @@ impl Context {
         self.common.queue.as_deref()
     }
 
+    /// Returns the value of `--profile`.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.common.profile.as_deref()
+    }
+
     pub(crate) async fn aws(&self) -> Result<&SdkConfig, AwsError> {
         let common = &self.common;
         self.aws
@@ -97,7 +103,7 @@ impl Context {
     ///
     /// # Errors
     /// [`UserError`] with similar names if the function does not exist; [`AwsError`] for another failure.
-    pub(crate) async fn function(&self) -> anyhow::Result<Option<&app::DeployedFunction>> {
+    pub(crate) async fn function(&self) -> anyhow::Result<Option<&DeployedFunction>> {
         let function = self.function.get_or_try_init(|| async {
             match &self.common.function {
                 Some(name) => self.read_function(name).await.map(Some),
@@ -107,7 +113,7 @@ impl Context {
         Ok(function.await?.as_ref())
     }
 
-    async fn read_function(&self, name: &str) -> anyhow::Result<app::DeployedFunction> {
+    async fn read_function(&self, name: &str) -> anyhow::Result<DeployedFunction> {
         let aws = self.aws().await?;
         let error = match app::function(aws, name).await {
             Ok(function) => return Ok(function),
@@ -129,7 +135,7 @@ impl Context {
     /// Returns the named function and the event source mapping of its queue: that of `--queue`, else the only one.
     pub(crate) async fn source_mapping(
         &self,
-    ) -> anyhow::Result<(&app::DeployedFunction, &SourceMapping)> {
+    ) -> anyhow::Result<(&DeployedFunction, &SourceMapping)> {
         let Some(function) = self.function().await? else {
             Err(UserError::new(
                 "the function is not named",

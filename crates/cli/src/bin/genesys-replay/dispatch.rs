@@ -11,6 +11,7 @@ use crate::exit::ExitStatus;
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let context = Context::new(arguments.common);
     match arguments.command {
+        Command::Setup(command) => Box::pin(command.run(&context)).await,
         Command::Doctor(command) => command.run(&context).await,
         Command::Status(command) => Box::pin(command.run(&context)).await,
         Command::Pause(command) => command.run(&context).await,

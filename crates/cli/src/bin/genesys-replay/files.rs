@@ -14,7 +14,7 @@ use crate::exit::UserError;
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The kinds of files that may be replaced, each by its begin.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replaceable {
     /// No file may be replaced.
     Nothing,
@@ -24,12 +24,14 @@ pub(crate) enum Replaceable {
     Records,
     /// An HTML page.
     Page,
+    /// A configuration file of another tool. Its content was read and is kept.
+    Configuration,
 }
 
 impl Replaceable {
     const fn begin(self) -> Option<&'static str> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Configuration => None,
             Self::Plan => Some("{\n  \"format\": \"genesys-replay plan "),
             Self::Records => Some("{\n\"generatedAt\": \""),
             Self::Page => Some(
@@ -57,6 +59,9 @@ impl Replaceable {
         }
         if !about.is_file() {
             return refused("is not a regular file");
+        }
+        if self == Self::Configuration {
+            return Ok(());
         }
         let Some(begin) = self.begin() else {
             return refused("already exists");
@@ -113,9 +118,10 @@ pub(crate) fn persist(
     let doing = || format!("writing {}", path.display());
     match may_replace {
         Replaceable::Nothing => draft.persist_noclobber(path).with_context(doing)?,
-        Replaceable::Plan | Replaceable::Records | Replaceable::Page => {
-            draft.persist(path).with_context(doing)?
-        }
+        Replaceable::Plan
+        | Replaceable::Records
+        | Replaceable::Page
+        | Replaceable::Configuration => draft.persist(path).with_context(doing)?,
     };
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use genesys_replay::error::with_causes;
 use genesys_replay_cli::app;
-use genesys_replay_cli::app::DeployedFunction;
+use genesys_replay_cli::deployment::functions::DeployedFunction;
 use genesys_replay_cli::deployment::source_mapping::MappingState;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::report::Rows;

@@ -214,7 +214,8 @@ fn searched(place: &SearchedPlace, is_wanted: bool) -> Option<String> {
     }
 }
 
-fn text(events: &[TracedEvent]) -> String {
+/// Returns the histories for people.
+pub(super) fn text(events: &[TracedEvent]) -> String {
     if events.is_empty() {
         return "not found\n".to_owned();
     }
