@@ -1,6 +1,6 @@
 //! The checks of the deployment around the function.
 
-mod deployed;
+pub(crate) mod deployed;
 mod rules;
 mod targets;
 

@@ -26,6 +26,7 @@ mod report;
 mod schemas;
 mod selection;
 mod send_results;
+mod setup;
 mod support;
 mod terminal;
 mod trace;

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use crate::support::program::{Ran, run};
 
 /// A secret that must never be printed.
-pub(super) const SECRET: &str = "hush-hush-hush";
+pub(crate) const SECRET: &str = "hush-hush-hush";
 
 const NOBODY: &str = "/api/v2/conversations/00000000-0000-0000-0000-000000000000";
 
 /// The answers of Genesys Cloud.
 #[derive(Clone, Copy)]
-pub(super) enum Genesys {
+pub(crate) enum Genesys {
     Well,
     UnknownClient,
     MayNotRead,
@@ -30,20 +30,24 @@ pub(super) enum Genesys {
 }
 
 /// A stand-in of Genesys Cloud without conversations.
-pub(super) struct GenesysCloud {
+pub(crate) struct GenesysCloud {
     server: ServerGuard,
     writes: Vec<Mock>,
 }
 
 impl GenesysCloud {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let server = mockito::Server::new_async().await;
         let mut genesys = Self { server, writes: Vec::new() };
         genesys.become_like(Genesys::Well).await;
         genesys
     }
 
-    pub(super) async fn become_like(&mut self, genesys: Genesys) {
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    pub(crate) async fn become_like(&mut self, genesys: Genesys) {
         let server = &mut self.server;
         server.reset();
         let token = server.mock("POST", "/oauth/token");

@@ -109,14 +109,31 @@ impl LocalAws {
 
     /// Creates a Lambda function that posts every event to `url`. Returns its ARN.
     pub async fn create_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
-        const CODE: &str = "import json, os, urllib.request\n\
+        self.create_python_function(url, "None").await
+    }
+
+    /// Creates a Lambda function that posts every event to `url`, and returns the answer, a JSON document. Returns its ARN.
+    pub async fn create_answering_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
+        self.create_python_function(url, "json.loads(answer.read())").await
+    }
+
+    async fn create_python_function(
+        &self,
+        url: &str,
+        returned: &str,
+    ) -> Result<String, Box<dyn Error>> {
+        let code = format!(
+            "import json, os, urllib.request\n\
             def handler(event, context):\n    \
             data = json.dumps(event).encode()\n    \
-            urllib.request.urlopen(urllib.request.Request(os.environ['URL'], data=data, method='POST'))\n";
+            request = urllib.request.Request(os.environ['URL'], data=data, method='POST')\n    \
+            with urllib.request.urlopen(request) as answer:\n        \
+            return {returned}\n"
+        );
         let name = Self::name("function");
         let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("index.py"), CODE)?;
+        std::fs::write(folder.join("index.py"), code)?;
         let python = Path::new(&program()?).with_file_name("python");
         let status = Command::new(python)
             .args(["-m", "zipfile", "-c", "code.zip", "index.py"])
