@@ -33,7 +33,7 @@ CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_CYCLONEDX := .venv/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 
 # Prints the template with its included files, because cfn-lint and sam do not read those.
-WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0) print "  " line; next } { print }' template.yaml
+WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { indent = substr($$0, 1, index($$0, "F") - 1); file = $$8; while ((getline line < file) > 0) print indent line; close(file); next } { print }' template.yaml
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -83,7 +83,7 @@ lint: tools $(CARGO_DENY)
 	$(SAM_BIN)/ruff check local benches
 	$(SAM_BIN)/typos
 	$(SAM_BIN)/zizmor --quiet --offline .github
-	$(WHOLE_TEMPLATE) | $(SAM_BIN)/cfn-lint --mandatory-checks W7001
+	$(WHOLE_TEMPLATE) | $(SAM_BIN)/cfn-lint --mandatory-checks W7001 W8001
 	$(SAM_BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
 

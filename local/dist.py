@@ -47,7 +47,7 @@ def main() -> int:
             add_functions(folder, architecture, programs, release)
             add_command(folder, architecture, programs[build.OPERATOR], pathlib.Path(documentation), release)
             sbom.write(folder, architecture, programs, release)
-    for name in ("monitoring", "docs", "CHANGELOG.md", "SECURITY.md", "LICENSE"):
+    for name in ("environment.yaml", "monitoring", "docs", "CHANGELOG.md", "SECURITY.md", "LICENSE"):
         copy(build.ROOT / name, folder / name)
     readme = (build.ROOT / "local/release/README.md").read_text()
     names = {"{version}": release.version, "{release}": release.release, "{rustc}": cross_build.compiler()}

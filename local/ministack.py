@@ -18,10 +18,7 @@ PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 
 def template(path: pathlib.Path, code: Mapping[str, str]) -> dict[str, Any]:
     """A copy of a template with its included files. `code` has the packages that the template does not name."""
-    content = yaml_parse(path.read_text())
-    for section in (content["Mappings"], content["Resources"]):
-        location = section.pop("Fn::Transform")["Parameters"]["Location"]
-        section.update(yaml_parse((path.parent / location).read_text()))
+    content = included(yaml_parse(path.read_text()), path.parent)
     resources = content["Resources"]
     for name, place in code.items():
         resources[name]["Properties"]["CodeUri"] = place
@@ -36,6 +33,19 @@ def template(path: pathlib.Path, code: Mapping[str, str]) -> dict[str, Any]:
             if not policy["Statement"]:
                 del resources[name]
     return content
+
+
+def included(part: Any, folder: pathlib.Path) -> Any:
+    """A part of a template with its included files."""
+    if isinstance(part, list):
+        return [included(one, folder) for one in part]
+    if not isinstance(part, dict):
+        return part
+    whole = {name: included(value, folder) for name, value in part.items() if name != "Fn::Transform"}
+    if "Fn::Transform" in part:
+        location = part["Fn::Transform"]["Parameters"]["Location"]
+        whole.update(included(yaml_parse((folder / location).read_text()), folder))
+    return whole
 
 
 def function_url(cloud: aws.LocalAws, url: str) -> str:

@@ -40,6 +40,22 @@ impl Template {
         }
     }
 
+    /// Returns the rules that refuse these parameters.
+    pub(crate) fn refusing(&self, given: &Parameters) -> Result<Vec<&str>, String> {
+        let mut refusing = Vec::new();
+        for (name, rule) in self.at("Rules").as_object().into_iter().flatten() {
+            if !self.holds(&rule["RuleCondition"], given)? {
+                continue;
+            }
+            for assertion in rule["Assertions"].as_array().into_iter().flatten() {
+                if !self.holds(&assertion["Assert"], given)? {
+                    refusing.push(name.as_str());
+                }
+            }
+        }
+        Ok(refusing)
+    }
+
     fn value(&self, operand: &Value, given: &Parameters) -> String {
         let Some(name) = operand["Ref"].as_str() else {
             return plain(operand);

@@ -13,9 +13,6 @@ pub(crate) const INGEST: &str = "IngestFunction";
 
 /// The deployed file.
 pub(crate) const TEMPLATE: &str = "template.yaml";
-/// The sections with an included file.
-const INCLUDING: [&str; 2] = ["Mappings", "Resources"];
-
 /// Set by Lambda itself, from the function's `LoggingConfig`.
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
@@ -25,9 +22,7 @@ pub(crate) struct Template(Value);
 impl Template {
     pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
         let mut template = parsed(TEMPLATE)?;
-        for section in INCLUDING {
-            include(&mut template[section])?;
-        }
+        include(&mut template)?;
         let common = template["Globals"]["Function"].clone();
         for (_, resource) in template["Resources"].as_object_mut().into_iter().flatten() {
             if resource["Type"] == "AWS::Serverless::Function" {
@@ -166,10 +161,24 @@ fn parsed(path: &str) -> Result<Value, Box<dyn Error>> {
     written_out(serde_yaml_ng::from_str(&text_of(path)?)?)
 }
 
-/// Replaces `Fn::Transform` with the members of the included file, as `CloudFormation` does.
-fn include(section: &mut Value) -> Result<(), Box<dyn Error>> {
-    let members = section.as_object_mut().ok_or("a section is missing")?;
-    let transform = members.remove("Fn::Transform").unwrap_or_default();
+/// Replaces each `Fn::Transform` with the members of the included file, as `CloudFormation` does.
+fn include(part: &mut Value) -> Result<(), Box<dyn Error>> {
+    match part {
+        Value::Object(members) => {
+            for value in members.values_mut() {
+                include(value)?;
+            }
+            match members.remove("Fn::Transform") {
+                Some(transform) => add_included(members, &transform),
+                None => Ok(()),
+            }
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(include),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
+fn add_included(members: &mut Map<String, Value>, transform: &Value) -> Result<(), Box<dyn Error>> {
     if transform["Name"] != "AWS::Include" {
         return Err(format!("no file is included: {transform}").into());
     }

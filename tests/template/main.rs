@@ -1,10 +1,12 @@
 //! Checks `template.yaml` and its included files against their rules and against the code.
 
+mod account;
 mod alarms;
 mod code;
 mod conditions;
 mod dashboard;
 mod document;
+mod draining;
 mod encryption;
 mod files;
 mod function;

@@ -72,7 +72,34 @@ fn permissions_have_no_wildcard() -> TestResult {
         }
     }
     let traces = vec!["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
-    assert_eq!(everything, ["IngestRole", "ReplayRole"].map(|role| (role, traces.clone())));
+    let network = vec![
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    ];
+    let expected = [("IngestRole", traces.clone()), ("ReplayRole", traces), ("VpcPolicy", network)];
+    assert_eq!(everything, expected);
+    Ok(())
+}
+
+#[test]
+fn vpc_policy_does_not_serve_the_program() -> TestResult {
+    let template = Template::read()?;
+    let functions = "arn:${AWS::Partition}:lambda:*:${AWS::AccountId}:function:*";
+    assert_eq!(
+        template.property("VpcPolicy", "PolicyDocument/Statement")[1],
+        json!({
+            "Sid": "RefuseVpcToProgram",
+            "Effect": "Deny",
+            "Action": "ec2:*",
+            "Resource": "*",
+            "Condition": { "ArnLike": { "lambda:SourceFunctionArn": { "Fn::Sub": functions } } },
+        })
+    );
+    assert_eq!(template.at("Resources/VpcPolicy/Condition"), "InVpc");
     Ok(())
 }
 
@@ -200,6 +227,7 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
         "IngestSecretArn",
         "AlarmTopicArn",
         "DeadLetterQueueArn",
+        "CaLayerArn",
     ] {
         let pattern = template.parameter(parameter, "AllowedPattern");
         let pattern = pattern.as_str().ok_or(parameter)?;

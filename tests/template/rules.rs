@@ -17,19 +17,7 @@ fn refusing<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
 ) -> Result<Vec<&'t str>, Box<dyn std::error::Error>> {
-    let given = Parameters::new(MINIMUM.iter().chain(given));
-    let mut refusing = Vec::new();
-    for (name, rule) in template.at("Rules").as_object().into_iter().flatten() {
-        if !template.holds(&rule["RuleCondition"], &given)? {
-            continue;
-        }
-        for assertion in rule["Assertions"].as_array().into_iter().flatten() {
-            if !template.holds(&assertion["Assert"], &given)? {
-                refusing.push(name.as_str());
-            }
-        }
-    }
-    Ok(refusing)
+    Ok(template.refusing(&Parameters::new(MINIMUM.iter().chain(given)))?)
 }
 
 #[test]

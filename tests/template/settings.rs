@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use genesys_replay_ingest::config::IngestSettings;
 use genesys_replay_settings::{INGEST_VARIABLES, Settings, SettingsError, VARIABLES};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::TestResult;
 use crate::document::{INGEST, REPLAY, Template, plain, queue_url};
@@ -16,6 +16,16 @@ const MINIMUM: [(&str, &str); 4] = [
     ("GENESYS_CLIENT_ID", "client"),
     ("GENESYS_CLIENT_SECRET", "secret"),
 ];
+
+/// Variables of libraries, from `environment.yaml`, which both functions have. The code does not read them.
+const OF_LIBRARIES: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE"];
+
+/// Returns the variables of a function that the code reads.
+fn settings_of<'t>(template: &'t Template, function: &str) -> BTreeMap<&'t str, &'t Value> {
+    let mut variables = template.variables(function);
+    variables.retain(|name, _| !OF_LIBRARIES.contains(name));
+    variables
+}
 
 /// Reads settings from these variables, and from [`MINIMUM`] for missing ones.
 fn settings(variables: &BTreeMap<&str, String>) -> Result<Settings, SettingsError> {
@@ -44,7 +54,7 @@ fn ingest_settings(variables: &BTreeMap<&str, String>) -> Result<IngestSettings,
 fn replay_variables_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let read: BTreeSet<_> = VARIABLES.iter().copied().collect();
-    let variables = template.variables(REPLAY);
+    let variables = settings_of(&template, REPLAY);
     assert_eq!(variables.keys().copied().collect::<BTreeSet<_>>(), read);
 
     let by_parameter = template.parameters_by_variable(REPLAY);
@@ -63,7 +73,7 @@ fn ingest_variables_are_those_of_the_code() -> TestResult {
     let not_ours = ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API", "LISTEN_ADDR"];
     let read = INGEST_VARIABLES.iter().copied();
     let read: BTreeSet<_> = read.filter(|name| !not_ours.contains(name)).collect();
-    let variables = template.variables(INGEST);
+    let variables = settings_of(&template, INGEST);
     assert_eq!(variables.keys().copied().collect::<BTreeSet<_>>(), read);
 
     let by_parameter = template.parameters_by_variable(INGEST);
@@ -82,7 +92,8 @@ fn variables_fit_into_lambda_when_lists_have_their_maximum_length() -> TestResul
     /// The length of an ARN or a URL, with some room.
     const USUAL_BYTES: u64 = 110;
     let template = Template::read()?;
-    let by_parameter = template.parameters_by_variable(REPLAY);
+    let mut by_parameter = template.parameters_by_variable(REPLAY);
+    by_parameter.extend([("HTTPS_PROXY", "HttpsProxy"), ("NO_PROXY", "NoProxy")]);
     let bytes = template.variables(REPLAY).into_keys().map(|name| {
         let parameter = by_parameter.get(name).copied();
         let default =
@@ -104,7 +115,7 @@ fn shared_variables_are_equal_in_both_functions() -> TestResult {
     let shared =
         template.variables(INGEST).into_iter().filter(|(name, _)| replay.contains_key(name));
     let shared: BTreeMap<_, _> = shared.collect();
-    assert_eq!(shared.len(), 9, "{shared:?}");
+    assert_eq!(shared.len(), 9 + OF_LIBRARIES.len(), "{shared:?}");
     for (name, value) in shared {
         assert_eq!(Some(&value), replay.get(name), "{name}");
     }

@@ -10,6 +10,7 @@ fn ledger_table_is_on_demand_with_recovery_and_expiry() -> TestResult {
     let template = Template::read()?;
     for (path, expected) in [
         ("BillingMode", json!("PAY_PER_REQUEST")),
+        ("DeletionProtectionEnabled", json!({ "Fn::If": ["ProtectsLedger", true, false] })),
         ("KeySchema", json!([{ "AttributeName": "EventId", "KeyType": "HASH" }])),
         ("AttributeDefinitions", json!([{ "AttributeName": "EventId", "AttributeType": "S" }])),
         ("TimeToLiveSpecification", json!({ "AttributeName": "ExpiresAt", "Enabled": true })),
