@@ -1,7 +1,7 @@
 """Builds the programs of the local stack: cargo's dev profile, in the ordinary target folder.
 
 `make test` shares these builds. A release build is optimised, shares nothing and takes minutes longer.
-Run as a program, it builds the programs of the demo's first part, while make installs the tools.
+Run as a program, it builds the programs of the demo's begin, while make installs the tools.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REPLAY, INGEST = "ReplayFunction", "IngestFunction"
 PROGRAMS = {REPLAY: "replay", INGEST: "ingest"}
 STAND_IN, OPERATOR = "genesys-stand-in", "genesys-replay"
 
-# Two builds in this order, because the demo's first part needs the first one only.
+# The programs of every local stack. The demo builds the operator's command with them, and ingest while it runs.
 FIRST = (PROGRAMS[REPLAY], STAND_IN)
 SECOND = (PROGRAMS[INGEST], OPERATOR)
 # The packages of the programs, after "genesys-".
@@ -122,8 +122,9 @@ def architecture() -> str:
 
 
 def main() -> int:
-    with running(FIRST) as build:
-        for program in FIRST:
+    programs = (*FIRST, OPERATOR)
+    with running(programs) as build:
+        for program in programs:
             build.wait(program)
         build.reader.join()
     return 0

@@ -14,6 +14,7 @@ from . import (
     outage_part,
     processes,
     report,
+    setup_part,
     stack,
 )
 from .scenarios import SCENARIOS, WAITING
@@ -27,7 +28,9 @@ def main() -> int:
         stack.running(directory) as first,
         build.running(build.SECOND) as programs,
     ):
-        sent, problems = dead_letters(first)
+        problems = setup_part.show(first, programs.wait(build.OPERATOR))
+        sent, more_problems = dead_letters(first)
+        problems += more_problems
         replayed = [one for one in sent if one.scenario.ending.outcomes[-1] == "replayed"]
         problems += repetition(first, replayed)
         moved, target_problems = arn_targets.show(first)
