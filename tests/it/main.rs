@@ -29,6 +29,7 @@ mod message_shapes;
 mod outages;
 mod outcome_counts;
 mod panics;
+mod private_ca;
 mod rate_budget;
 mod record_results;
 mod replay;
