@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from . import aws
 
 # A saved query of Logs Insights.
 QUERY_TYPE = "AWS::Logs::QueryDefinition"
+ALARM_TYPE = "AWS::CloudWatch::Alarm"
 PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 
 
@@ -26,6 +28,13 @@ def template(path: pathlib.Path, code: Mapping[str, str]) -> dict[str, Any]:
         # ministack refuses a template with saved queries.
         if resource["Type"] == QUERY_TYPE:
             del resources[name]
+        # ministack refuses an alarm with a query of Metrics Insights: the alarm watches the metric of no rule instead.
+        if resource["Type"] == ALARM_TYPE and "Metrics" in resource["Properties"]:
+            [query] = resource["Properties"].pop("Metrics")
+            [metric] = re.findall(r"^SELECT SUM\((\w+)\)", query["Expression"]["Fn::Sub"][0])
+            resource["Properties"].update(
+                Namespace="AWS/Events", MetricName=metric, Statistic="Sum", Period=query["Period"]
+            )
         # ministack has plain HTTP only, and enforces policies that refuse plain HTTP.
         policy = resource.get("Properties", {}).get("PolicyDocument")
         if policy:

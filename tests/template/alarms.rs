@@ -12,7 +12,7 @@ use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
 /// The alarms and their metrics, for each kind of endpoint.
-const WATCHED: [(&str, &str); 18] = [
+const WATCHED: [(&str, &str); 22] = [
     ("ArchivedAlarm", "GivenUp"),
     ("ExpiringAlarm", "Expiring"),
     ("FunctionErrorsAlarm", "Errors"),
@@ -25,9 +25,13 @@ const WATCHED: [(&str, &str); 18] = [
     ("IngestThrottledAlarm", "Throttles"),
     ("IngestUnauthenticatedAlarm", "Unauthenticated"),
     ("IngestUnavailableAlarm", "Unavailable"),
+    ("LostDeadLettersAlarm", "InvocationsFailedToBeSentToDlq"),
+    ("LostEventsAlarm", "FailedInvocations"),
     ("OldestMessageAlarm", "ApproximateAgeOfOldestMessage"),
     ("OperatorAlarm", "NeedsOperator"),
     ("ParkingQueueAlarm", "ApproximateNumberOfMessagesVisible"),
+    ("PartnerSilentAlarm", "Events"),
+    ("RecursionAlarm", "RecursiveInvocationsDropped"),
     ("TokenThrottledAlarm", "TokensThrottled"),
     ("UnaccountedAlarm", "Unaccounted"),
     ("UpstreamAlarm", "BreakersOpened"),
@@ -35,7 +39,15 @@ const WATCHED: [(&str, &str); 18] = [
 
 impl Template {
     fn number(&self, alarm: &str, property: &str) -> Result<u64, String> {
-        let value = self.property(alarm, property);
+        let query = self.property(alarm, "Metrics/0");
+        let value = match self.property(alarm, property) {
+            Value::Null if property == "Period" => &query[property],
+            Value::Object(reference) => match reference.get("Ref").and_then(Value::as_str) {
+                Some(parameter) => self.parameter(parameter, "MaxValue"),
+                None => &Value::Null,
+            },
+            value => value,
+        };
         value.as_u64().ok_or_else(|| format!("{alarm}: {property} is {value}"))
     }
 
@@ -53,6 +65,32 @@ impl Template {
     }
 }
 
+/// Alarms on a query of Metrics Insights.
+const BY_QUERY: [&str; 2] = ["LostDeadLettersAlarm", "LostEventsAlarm"];
+
+/// Returns the metric of an alarm on a query, after a check of the query.
+fn queried(
+    template: &Template,
+    alarm: &str,
+    given: &Parameters,
+    known: &code::Units,
+) -> Result<String, Box<dyn std::error::Error>> {
+    let queries = template.property(alarm, "Metrics").as_array().ok_or(alarm)?;
+    let [query] = &queries[..] else {
+        return Err(format!("{alarm}: {queries:?}").into());
+    };
+    let sub = template.chosen(&query["Expression"]["Fn::Sub"], given)?;
+    let text = sub[0].as_str().ok_or(alarm)?;
+    let name = text.strip_prefix("SELECT SUM(").and_then(|text| text.split(')').next());
+    let name = name.ok_or(text)?;
+    assert_eq!(text, format!(r#"SELECT SUM({name}) FROM "AWS/Events"${{OfRule}}"#), "{alarm}");
+    let metric = Metric::new("AWS/Events", name, &["RuleName"]);
+    assert_eq!(known.get(&metric).map(String::as_str), Some("Count"), "{alarm}");
+    // CloudWatch's limit for such an alarm.
+    assert!(template.evaluation_seconds(alarm)? <= 3 * 3_600, "{alarm}");
+    Ok(name.to_owned())
+}
+
 /// Returns the description of an alarm.
 fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, String> {
     let text = template.property(alarm, "AlarmDescription");
@@ -68,6 +106,10 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
     for endpoint in ["function-url", "http-api"] {
         let given = Parameters::new(&[("IngestEndpoint", endpoint)]);
         for alarm in template.of_type(KIND) {
+            if BY_QUERY.contains(&alarm) {
+                watched.insert((alarm, queried(&template, alarm, &given, &known)?));
+                continue;
+            }
             let of_alarm = template.at(&format!("Resources/{alarm}/Properties"));
             let properties = template.chosen(of_alarm, &given)?;
             let dimensions = properties["Dimensions"].as_array().ok_or(alarm)?;
@@ -84,6 +126,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
                 ("AWS/SQS", "ParkingQueueAlarm") => parking_queue_name(),
                 ("AWS/SQS", _) => template.chosen(&queue_name(), &given)?,
                 ("AWS/ApiGateway", _) => json!({ "Ref": "IngestApi" }),
+                ("AWS/Events", _) => json!({ "Ref": "PartnerEventSourceName" }),
                 _ => json!({ "Ref": if of_ingest { INGEST } else { REPLAY } }),
             };
             assert_eq!(dimensions[0]["Value"], value, "{alarm}");
@@ -176,8 +219,13 @@ fn alarms_treat_missing_data_as_not_breaching() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         let missing = template.property(alarm, "TreatMissingData");
-        // An inactive queue has no data points, also when it has messages.
-        let expected = if alarm == "ParkingQueueAlarm" { "ignore" } else { "notBreaching" };
+        let expected = match alarm {
+            // An inactive queue has no data points, also when it has messages.
+            "ParkingQueueAlarm" => "ignore",
+            // EventBridge writes no zero.
+            "PartnerSilentAlarm" => "breaching",
+            _ => "notBreaching",
+        };
         assert_eq!(missing, expected, "{alarm}");
     }
     Ok(())
@@ -187,8 +235,10 @@ fn alarms_treat_missing_data_as_not_breaching() -> TestResult {
 fn alarms_are_within_the_limits_of_cloudwatch() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
-        assert_eq!(template.number(alarm, "Period")? % 60, 0, "{alarm}");
-        assert!(template.evaluation_seconds(alarm)? <= 24 * 3_600, "{alarm}");
+        let period = template.number(alarm, "Period")?;
+        assert_eq!(period % 60, 0, "{alarm}");
+        let max_days = if period >= 3_600 { 7 } else { 1 };
+        assert!(template.evaluation_seconds(alarm)? <= max_days * 24 * 3_600, "{alarm}");
         let needed = template.needed(alarm)?;
         assert!(needed >= 1, "{alarm}");
         assert!(needed <= template.number(alarm, "EvaluationPeriods")?, "{alarm}");
@@ -215,6 +265,7 @@ fn alarm_thresholds_are_their_parameters() -> TestResult {
             "IngestRefusedAlarm" | "IngestRefusedByAwsAlarm" => {
                 (json!("GreaterThanOrEqualToThreshold"), parameter("IngestRefusedAlarmCount"))
             }
+            "PartnerSilentAlarm" => (json!("LessThanOrEqualToThreshold"), json!(0)),
             // The threshold of all others is zero.
             _ => (json!("GreaterThanThreshold"), json!(0)),
         };
@@ -293,5 +344,47 @@ fn alarms_ignore_a_request_that_is_retried() -> TestResult {
     assert!(template.evaluation_seconds("IngestUnauthenticatedAlarm")? >= 3_600);
     let everyday = template.parameter("IngestRefusedAlarmCount", "Default");
     assert!(everyday.as_u64() > Some(1), "{everyday}");
+    Ok(())
+}
+
+#[test]
+fn alarms_before_the_queue_exist_only_when_asked_for() -> TestResult {
+    let template = Template::read()?;
+    let rule = ("WatchedRuleName", "genesys");
+    let source = ("PartnerEventSourceName", "aws.partner/genesys.com/cloud/acme/events");
+    for (given, rules, partner) in [
+        (vec![], true, false),
+        (vec![rule], true, false),
+        (vec![("WatchedRuleName", "none")], false, false),
+        (vec![source], true, true),
+    ] {
+        let existing = template.existing("Resources", &Parameters::new(&given))?;
+        for alarm in BY_QUERY {
+            assert_eq!(existing.contains_key(alarm), rules, "{given:?}");
+        }
+        assert_eq!(existing.contains_key("PartnerSilentAlarm"), partner, "{given:?}");
+        assert!(existing.contains_key("RecursionAlarm"), "{given:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn alarms_on_rules_watch_one_rule_when_named() -> TestResult {
+    let template = Template::read()?;
+    for alarm in BY_QUERY {
+        let filter = &template.property(alarm, "Metrics/0/Expression/Fn::Sub/1/OfRule");
+        for (given, expected) in [
+            (vec![], json!("")),
+            (
+                vec![("WatchedRuleName", "genesys")],
+                json!({ "Fn::Sub": " WHERE RuleName = '${WatchedRuleName}'" }),
+            ),
+        ] {
+            assert_eq!(template.chosen(filter, &Parameters::new(&given))?, expected, "{alarm}");
+        }
+    }
+    // The name becomes a part of the query.
+    let pattern = template.parameter("WatchedRuleName", "AllowedPattern");
+    assert_eq!(pattern, "^[A-Za-z0-9._-]{0,64}$");
     Ok(())
 }

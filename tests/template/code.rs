@@ -78,10 +78,18 @@ pub(crate) fn metrics() -> Result<Units, Box<dyn Error>> {
         ("Duration", "Milliseconds"),
         ("Errors", "Count"),
         ("Invocations", "Count"),
+        ("RecursiveInvocationsDropped", "Count"),
         ("Throttles", "Count"),
         ("Url4xxCount", "Count"),
     ] {
         known.insert(Metric::new("AWS/Lambda", name, &[FUNCTION]), unit.into());
+    }
+    for (name, dimension) in [
+        ("Events", "EventSourceName"),
+        ("FailedInvocations", "RuleName"),
+        ("InvocationsFailedToBeSentToDlq", "RuleName"),
+    ] {
+        known.insert(Metric::new("AWS/Events", name, &[dimension]), "Count".into());
     }
     let of_an_api = Metric::new("AWS/ApiGateway", "4xx", &["ApiId"]);
     known.insert(of_an_api, "Count".into());

@@ -22,6 +22,8 @@ struct Board {
     function: &'static str,
     /// The `IngestEndpoint` of the test.
     endpoint: &'static str,
+    /// Further parameters of the test.
+    given: &'static [(&'static str, &'static str)],
     log_group: &'static str,
     queries: &'static [&'static str],
     emitted: fn() -> Result<Units, Box<dyn Error>>,
@@ -31,15 +33,20 @@ const REPLAY: Board = Board {
     resource: "Dashboard",
     function: "${ReplayFunction}",
     endpoint: "none",
+    given: &[("PartnerEventSourceName", "aws.partner/genesys.com/cloud/acme/events")],
     log_group: "${ReplayLogGroup}",
     queries: &["FailuresQuery", "SlowestRecordsQuery"],
     emitted: code::emitted,
 };
 
+/// The dashboard without the alarms and the event source of optional parameters.
+const REPLAY_ALONE: Board = Board { given: &[("WatchedRuleName", "none")], ..REPLAY };
+
 const INGEST: Board = Board {
     resource: "IngestDashboard",
     function: "${IngestFunction}",
     endpoint: "function-url",
+    given: &[],
     log_group: "${IngestLogGroup}",
     queries: &["IngestRefusalsQuery"],
     emitted: code::emitted_by_ingest,
@@ -52,7 +59,9 @@ const INGEST_BEHIND_API: Board = Board { endpoint: "http-api", ..INGEST };
 fn widgets(template: &Template, board: &Board) -> Result<Vec<Value>, Box<dyn Error>> {
     let body = &template.property(board.resource, "DashboardBody")["Fn::Sub"];
     let text = body[0].as_str().ok_or("the dashboard has no body")?;
-    let given = Parameters::new(&[("IngestEndpoint", board.endpoint)]);
+    let mut given = vec![("IngestEndpoint", board.endpoint)];
+    given.extend(board.given);
+    let given = Parameters::new(&given);
     let names = template.chosen(&body[1], &given)?;
     let body = names
         .as_object()
@@ -76,6 +85,9 @@ fn of_type<'w>(widgets: &'w [Value], kind: &str) -> Vec<&'w Value> {
     of_type.map(|widget| &widget["properties"]).collect()
 }
 
+/// The value of a row whose query chooses the values.
+const ANY: &str = "*";
+
 /// A row of a graph.
 struct Row {
     metric: Metric,
@@ -91,11 +103,32 @@ impl Row {
     }
 }
 
+/// Returns the row of a query of Metrics Insights or of a search, by the metric that it shows.
+fn queried(expression: &str) -> Result<Row, String> {
+    let of_rule = "SELECT SUM(";
+    let (name, dimension) = if let Some((_, rest)) = expression.split_once(of_rule) {
+        (rest.split(')').next(), "RuleName")
+    } else {
+        let quoted = expression.split('"').nth(1);
+        (quoted.filter(|_| expression.starts_with("SEARCH('{AWS/Events,")), "EventSourceName")
+    };
+    let name = name.ok_or_else(|| expression.to_owned())?;
+    Ok(Row {
+        metric: Metric::new("AWS/Events", name, &[dimension]),
+        values: vec![ANY.to_owned()],
+        statistic: "Sum".to_owned(),
+    })
+}
+
 fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
     for properties in of_type(&widgets(template, board)?, "metric") {
         let mut previous: Vec<&str> = Vec::new();
         for row in properties["metrics"].as_array().into_iter().flatten() {
+            if let Some(expression) = row[0]["expression"].as_str() {
+                rows.push(queried(expression)?);
+                continue;
+            }
             let mut words: Vec<_> =
                 row.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             // CloudWatch's abbreviation: the words of the row before, except the last ones.
@@ -126,7 +159,7 @@ fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> 
 fn dashboard_graphs_show_existing_metrics() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
-    for board in [REPLAY, INGEST, INGEST_BEHIND_API] {
+    for board in [REPLAY, REPLAY_ALONE, INGEST, INGEST_BEHIND_API] {
         for row in rows(&template, &board)? {
             let metric = &row.metric;
             let unit = known.get(metric).ok_or(format!("{metric:?}"))?;
@@ -142,6 +175,7 @@ fn dashboard_graphs_show_existing_metrics() -> TestResult {
             let expected = match metric.namespace.as_str() {
                 "AWS/SQS" => &["${DeadLetters}", "${ParkingQueue.QueueName}"][..],
                 "AWS/ApiGateway" => &["${IngestApi}"],
+                "AWS/Events" => &[ANY, "${PartnerEventSourceName}"],
                 _ => &[board.function],
             };
             assert!(expected.contains(&first.as_str()), "{first} of {metric:?}");
@@ -248,8 +282,7 @@ fn dashboard_shows_both_queues_and_an_existing_one() -> TestResult {
 #[test]
 fn dashboard_shows_every_alarm_with_its_section() -> TestResult {
     let template = Template::read()?;
-    let condition = |resource: &str| template.at(&format!("Resources/{resource}/Condition"));
-    for board in [REPLAY, INGEST] {
+    for board in [REPLAY, REPLAY_ALONE, INGEST] {
         let widgets = widgets(&template, &board)?;
         let [status] = of_type(&widgets, "alarm")[..] else {
             return Err("one widget with the alarms' states".into());
@@ -259,10 +292,17 @@ fn dashboard_shows_every_alarm_with_its_section() -> TestResult {
         };
         let text = text["markdown"].as_str().ok_or("no text")?;
         assert!(text.contains("docs/OPERATIONS.md"));
-        // The alarms that exist with this dashboard.
-        let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
-        let alarms: Vec<_> =
-            alarms.filter(|alarm| condition(alarm) == condition(board.resource)).collect();
+        // The alarms of this dashboard's function that exist with its parameters.
+        let mut given = vec![("IngestEndpoint", board.endpoint)];
+        given.extend(board.given);
+        let existing = template.existing("Resources", &Parameters::new(&given))?;
+        let of_ingest = |name: &str| name.starts_with("Ingest");
+        let alarms: Vec<_> = existing
+            .into_iter()
+            .filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm")
+            .map(|(name, _)| name)
+            .filter(|alarm| of_ingest(alarm) == of_ingest(board.resource))
+            .collect();
         let shown = status["alarms"].as_array().ok_or("no alarms")?;
         assert_eq!(shown.len(), alarms.len());
         for alarm in alarms {

@@ -62,7 +62,10 @@ impl Template {
 
     /// Returns the value at a path such as `Resources/LedgerTable/Type`. Null: the path does not exist.
     pub(crate) fn at(&self, path: &str) -> &Value {
-        path.split('/').fold(&self.0, |value, name| &value[name])
+        path.split('/').fold(&self.0, |value, name| match name.parse::<usize>() {
+            Ok(index) if value.is_array() => &value[index],
+            Ok(_) | Err(_) => &value[name],
+        })
     }
 
     pub(crate) fn property(&self, resource: &str, path: &str) -> &Value {
