@@ -9,6 +9,8 @@ ARCHITECTURE ?= arm64
 # the parameters that are not named.
 STACK ?= genesys-replay
 PARAMETERS ?=
+# Tags of the stack, which all its resources get: TAGS='team=crm cost-center=42'.
+TAGS ?=
 # The processors of make dist.
 ARCHITECTURES ?= arm64 x86_64
 # 1: make test also runs the ledger's conformance suite in Amazon's DynamoDB Local, which needs Java and npm. Off by
@@ -155,9 +157,10 @@ invoke: tools ## Send one event to its local function: make invoke EVENT=events/
 
 # Without --guided, because it asks for ever for a parameter with NoEcho.
 deploy: tools ## Build and deploy to your AWS account: make deploy PARAMETERS='GenesysRegion=… AllowedTargets=…'
+	@$(LOCAL).environment --stack $(STACK) Architecture=$(ARCHITECTURE) $(PARAMETERS)
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	$(SAM_BIN)/sam deploy --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
-		--parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
+		--parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS) $(if $(TAGS),--tags $(TAGS))
 
 dist: $(CARGO_CYCLONEDX) ## Build a release for arm64 and x86_64 into dist/: make dist VERSION=0.2.0
 	@test -n "$(VERSION)" || { echo "VERSION is missing: make dist VERSION=0.2.0" >&2; exit 2; }

@@ -13,5 +13,6 @@ ingest_part  ingest as a server and behind its URL: http_scenarios -> http_reque
 arn_targets  targets that dead letters name
 operations   the operator's command
 monitoring   the place of every event; metrics compared with log lines
+environment  the size of the variables, before make deploy
 invoke       one event of events/ through the function
 """
