@@ -14,8 +14,11 @@ const SCOPES: &str = "scopes";
 /// The maximum size of all variables of a function. Source: quotas of Lambda.
 const MAX_ENVIRONMENT_BYTES: usize = 4_096;
 
-/// The size from which the variables are nearly too long: a further ARN may not fit.
-const WARN_ENVIRONMENT_BYTES: usize = 3_800;
+/// The size from which the variables are nearly too long, 90 % of the maximum: a further ARN may not fit.
+const WARN_ENVIRONMENT_BYTES: usize = MAX_ENVIRONMENT_BYTES * 9 / 10;
+
+/// The number of variables that the warning names, the longest ones.
+const NAMED_VARIABLES: usize = 3;
 
 /// The scopes that the seed tutorials require.
 const TUTORIAL_SCOPES: &str = "analytics:conversationdetail:query analytics:events:read \
@@ -59,11 +62,17 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
 
 /// Returns a warning if the variables of a function are nearly as long as Lambda allows.
 fn environment(variables: &Variables) -> Option<Check> {
-    let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
-    (bytes > WARN_ENVIRONMENT_BYTES).then(|| {
+    let mut sizes: Vec<(usize, &str)> =
+        variables.iter().map(|(name, value)| (name.len() + value.len(), name)).collect();
+    let bytes: usize = sizes.iter().map(|(size, _)| size).sum();
+    (bytes >= WARN_ENVIRONMENT_BYTES).then(|| {
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let longest = sizes.iter().take(NAMED_VARIABLES);
+        let longest: Vec<_> = longest.map(|(size, name)| format!("{name} {size}")).collect();
+        let longest = longest.join(", ");
         Check::warning(
             SETTINGS,
-            format!("the variables have {bytes} bytes, and Lambda allows {MAX_ENVIRONMENT_BYTES}: a longer value stops the next deployment"),
+            format!("the variables have {bytes} bytes, and Lambda allows {MAX_ENVIRONMENT_BYTES}: a longer value stops the next deployment. The longest: {longest}"),
             "shorten ALLOWED_TARGETS with patterns (arn:aws:lambda:*:*:function:crm-*), and remove redirects without dead letters",
         )
     })
@@ -230,6 +239,25 @@ mod tests {
             assert!(!format!("{checks:?}").contains("hush"), "{name}");
         }
         assert_eq!(checks("OAUTH_SECRET= "), []);
+    }
+
+    #[test]
+    fn environment_check_warns_from_ninety_percent_with_sizes() {
+        let of = |bytes: usize| {
+            let value = "x".repeat(bytes - "AB".len() - "ALLOWED_TARGETS".len());
+            environment(&Variables::default().with("A", "B").with("ALLOWED_TARGETS", &value))
+        };
+        assert_eq!(of(3_685), None);
+        for bytes in [3_686, 4_096] {
+            let check = of(bytes);
+            let found = check.as_ref().map(|it| (it.verdict, it.found.as_str()));
+            let expected = format!(
+                "the variables have {bytes} bytes, and Lambda allows 4096: a longer value stops the next deployment. \
+                 The longest: ALLOWED_TARGETS {}, A 2",
+                bytes - 2
+            );
+            assert_eq!(found, Some((Verdict::Warning, expected.as_str())));
+        }
     }
 
     #[test]
