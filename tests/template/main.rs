@@ -5,6 +5,7 @@ mod alarms;
 mod code;
 mod conditions;
 mod dashboard;
+mod deployer;
 mod document;
 mod draining;
 mod encryption;
