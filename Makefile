@@ -6,9 +6,9 @@ THROUGH ?=
 # The processor of make deploy: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 # The stack of make deploy, and its parameters: PARAMETERS='GenesysRegion=eu-central-1 ReplayEnabled=false'. An update keeps
-# the parameters that are not named.
-STACK ?= genesys-replay
-PARAMETERS ?=
+# the parameters that are not named. Without them, those of samconfig.toml, which genesys-replay setup writes.
+STACK ?= $(or $(shell $(PYTHON) local/samconfig.py stack_name),genesys-replay)
+PARAMETERS ?= $(shell $(PYTHON) local/samconfig.py parameter_overrides)
 # Tags of the stack, which all its resources get: TAGS='team=crm cost-center=42'.
 TAGS ?=
 # The processors of make dist.
@@ -156,7 +156,7 @@ invoke: tools ## Send one event to its local function: make invoke EVENT=events/
 	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
 
 # Without --guided, because it asks for ever for a parameter with NoEcho.
-deploy: tools ## Build and deploy to your AWS account: make deploy PARAMETERS='GenesysRegion=… AllowedTargets=…'
+deploy: tools ## Build and deploy to your AWS account, with samconfig.toml, or: make deploy PARAMETERS='GenesysRegion=… AllowedTargets=…'
 	@$(LOCAL).environment --stack $(STACK) Architecture=$(ARCHITECTURE) $(PARAMETERS)
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	$(SAM_BIN)/sam deploy --stack-name $(STACK) --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import re
 import shlex
 import subprocess
 
-from . import build, driver, processes, report, stack, stand_in
+from . import build, driver, processes, report, samconfig, stack, stand_in
 from .arn_targets import REPLAYED, Case
 
 NAME = "genesys-crm"
@@ -69,8 +68,7 @@ def show(local: stack.Stack, program: pathlib.Path) -> list[str]:
 
 def configured(folder: pathlib.Path) -> dict[str, str]:
     """The parameters that the setup wrote for `sam deploy`."""
-    # Not with tomllib, because Python 3.10 does not have it.
-    [overrides] = re.findall(r"^parameter_overrides = '(.*)'$", (folder / "samconfig.toml").read_text(), re.MULTILINE)
+    overrides = samconfig.value((folder / samconfig.FILE).read_text(), "parameter_overrides")
     return dict(pair.split("=", 1) for pair in shlex.split(overrides))
 
 
