@@ -25,6 +25,7 @@ use crate::archive::s3::{S3Reader, S3Writer};
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::credentials_secret::SecretStore;
+use crate::deployment::dead_letter_queues::DeadLetterQueueReader;
 use crate::deployment::event_rules::EventRulesReader;
 use crate::deployment::functions;
 use crate::deployment::functions::DeployedFunction;
@@ -174,6 +175,15 @@ pub fn metrics(aws: &SdkConfig) -> MetricsClient {
 /// Returns the reader of event buses, their rules and targets.
 pub fn event_rules(aws: &SdkConfig) -> EventRulesReader {
     EventRulesReader { client: aws_sdk_eventbridge::Client::new(&with_limits(aws, DOCTOR_LIMITS)) }
+}
+
+/// Returns the reader of the dead-letter queues of rules, which are in the region of their rules.
+pub fn dead_letter_queues(aws: &SdkConfig) -> DeadLetterQueueReader {
+    let aws = with_limits(aws, DOCTOR_LIMITS);
+    DeadLetterQueueReader {
+        sqs: aws_sdk_sqs::Client::new(&aws),
+        kms: aws_sdk_kms::Client::new(&aws),
+    }
 }
 
 /// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.

@@ -3,9 +3,11 @@
 pub mod aws;
 mod connections;
 pub mod credentials_secret;
+pub mod dead_letter_queues;
 pub mod event_rules;
 pub mod functions;
 pub mod metrics;
+pub mod rule_metrics;
 pub mod source_mapping;
 pub mod stack;
 mod targets;

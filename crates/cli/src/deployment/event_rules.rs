@@ -6,7 +6,7 @@ pub(super) mod matching;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{EventSourceState, Rule, RuleState};
 use futures_util::{StreamExt, stream};
-use genesys_replay::aws::AwsError;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use serde_json::Value;
 
 use crate::calls::answered;
@@ -22,6 +22,7 @@ const PARTNER_PREFIX: &str = "aws.partner/";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusFacts {
     pub name: String,
+    /// Empty if the bus cannot be described.
     pub arn: String,
     /// The customer key that encrypts the bus, if there is one; the error if the bus cannot be described.
     pub key: Result<Option<String>, AwsError>,
@@ -83,7 +84,7 @@ impl EventRulesReader {
     /// [`AwsError`] if the buses cannot be listed, or the named bus does not exist. Other errors are facts.
     pub async fn read(&self, bus: Option<&str>) -> Result<BusesAndRules, AwsError> {
         let buses = match bus {
-            Some(name) => vec![self.bus(name).await?],
+            Some(name) => vec![self.named(name).await?],
             None => self.buses().await?,
         };
         let mut read = BusesAndRules::default();
@@ -95,6 +96,20 @@ impl EventRulesReader {
         }
         read.buses = buses;
         Ok(read)
+    }
+
+    /// Returns the bus with this name. Without the permission to describe it, its rules can be read nevertheless.
+    async fn named(&self, name: &str) -> Result<BusFacts, AwsError> {
+        match self.bus(name).await {
+            Err(error) if error.kind == AwsErrorKind::Denied => Ok(BusFacts {
+                name: name.to_owned(),
+                arn: String::new(),
+                key: Err(error),
+                is_partner: name.starts_with(PARTNER_PREFIX),
+                managed_by: None,
+            }),
+            found => found,
+        }
     }
 
     /// Returns all buses of the account and region: the default bus, custom buses and buses of partners.

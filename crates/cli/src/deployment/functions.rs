@@ -51,12 +51,13 @@ pub(crate) async fn read(
     lambda: &aws_sdk_lambda::Client,
     name: &str,
 ) -> Result<DeployedFunction, AwsError> {
-    let operation = format!("reading the settings of the function {name}");
+    let operation =
+        format!("reading the settings of the function {name} (lambda:GetFunctionConfiguration)");
     let call = lambda.get_function_configuration().function_name(name);
     let found = answered(&operation, call.send()).await?;
     let arn = found.function_arn();
     let arn = arn.ok_or_else(|| AwsError::incomplete(operation, "ARN"))?;
-    let operation = format!("reading the event sources of {name}");
+    let operation = format!("reading the event sources of {name} (lambda:ListEventSourceMappings)");
     let call = lambda.list_event_source_mappings().function_name(name);
     let mappings = answered(&operation, call.send()).await?;
     let mappings = mappings.event_source_mappings().iter().filter_map(SourceMapping::of_queue);

@@ -51,7 +51,7 @@ impl SqsReader {
                 .get_queue_url()
                 .queue_name(Arn::resource_of(name))
                 .set_queue_owner_aws_account_id(arn.map(|arn| arn.account().to_owned()));
-            let operation = || format!("finding the queue {name}");
+            let operation = || format!("finding the queue {name} (sqs:GetQueueUrl)");
             let answer = call.send().await.map_err(|error| aws_error(operation(), &error))?;
             answer.queue_url.ok_or_else(|| AwsError::incomplete(operation(), "URL"))?
         };
@@ -95,7 +95,8 @@ impl SqsReader {
 
 impl QueueReader for SqsReader {
     async fn facts(&self) -> Result<QueueFacts, AwsError> {
-        let operation = || format!("reading the attributes of {}", self.url);
+        let operation =
+            || format!("reading the attributes of {} (sqs:GetQueueAttributes)", self.url);
         let answer = self
             .client
             .get_queue_attributes()
