@@ -160,7 +160,7 @@ pub(super) fn own_statement(policy: &Value, sid: &str) -> Option<Value> {
     listed(&policy["Statement"]).into_iter().find(|it| it["Sid"] == sid).cloned()
 }
 
-/// Returns the policy as JSON; an empty policy if there is none.
+/// Returns the policy as JSON; an empty policy without a policy.
 pub(super) fn parsed(policy: Option<&str>) -> Result<Value, serde_json::Error> {
     match policy.map(str::trim).filter(|text| !text.is_empty()) {
         Some(text) => serde_json::from_str(text).map(Value::Object),
