@@ -64,6 +64,7 @@ async fn documented_commands_exist_with_their_options() -> TestResult {
             };
             let command = match (command.as_str(), names.next()) {
                 ("genesys", Some(inner)) => format!("genesys {inner}"),
+                ("doctor", Some(inner)) => format!("doctor {inner}"),
                 (command, _) => command.to_owned(),
             };
             let options = words.iter().filter(|word| word.starts_with("--"));

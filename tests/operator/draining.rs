@@ -1,7 +1,7 @@
 //! `status`, `pause` and `resume`, and the other commands beside a paused function.
 
 mod apply;
-mod cloudwatch;
+pub(crate) mod cloudwatch;
 mod deployed;
 mod pause;
 mod status;

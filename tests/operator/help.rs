@@ -63,6 +63,8 @@ async fn bash_completes_the_options_of_each_command() -> TestResult {
     for (words, expected) in [
         ("''", "doctor"),
         ("doctor --", "--function"),
+        ("doctor ''", "rules"),
+        ("doctor rules --", "--terraform"),
         ("plan --", "--reason"),
         ("genesys ''", "replay"),
         ("genesys replay --", "--subscription"),

@@ -25,7 +25,7 @@ fn members(schema: &Value) -> BTreeSet<&str> {
 }
 
 /// Checks a command's document: it is valid, and each of its members is in the schema.
-pub(super) fn check(name: &str, ran: &Ran) -> TestResult {
+pub(crate) fn check(name: &str, ran: &Ran) -> TestResult {
     let (schema, document) = (schema(name)?, ran.json()?);
     let errors = jsonschema::validator_for(&schema)?;
     let errors: Vec<String> =

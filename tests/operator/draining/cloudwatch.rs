@@ -7,7 +7,7 @@ use ciborium::Value;
 use mockito::{Mock, ServerGuard};
 
 /// A service that answers every request in the same way.
-pub(super) struct CloudWatch {
+pub(crate) struct CloudWatch {
     server: ServerGuard,
     _answer: Mock,
 }
@@ -22,7 +22,7 @@ fn map(entries: Vec<(&str, Value)>) -> Value {
 
 impl CloudWatch {
     /// Answers with metrics by the id of their query. Each has a value of each of the last minutes, the latest first.
-    pub(super) async fn with_metrics(metrics: &[(&str, &[f64])]) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn with_metrics(metrics: &[(&str, &[f64])]) -> Result<Self, Box<dyn Error>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let results = metrics.iter().map(|(id, values)| {
             let minutes = (1_u64..).take(values.len());
@@ -41,7 +41,7 @@ impl CloudWatch {
     }
 
     /// Refuses every request.
-    pub(super) async fn denied() -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn denied() -> Result<Self, Box<dyn Error>> {
         let code = "com.amazonaws.cloudwatch#AccessDeniedException";
         Self::answering(400, &map(vec![("__type", text(code))])).await
     }
@@ -60,7 +60,7 @@ impl CloudWatch {
     }
 
     /// Returns the variable that names this endpoint.
-    pub(super) fn endpoint(&self) -> (&'static str, String) {
+    pub(crate) fn endpoint(&self) -> (&'static str, String) {
         ("AWS_ENDPOINT_URL_CLOUDWATCH", self.server.url())
     }
 }

@@ -99,6 +99,19 @@ impl Context {
         given.collect()
     }
 
+    /// Returns the options for calls of the AWS CLI in the same account, region and endpoint.
+    pub(crate) async fn aws_cli_options(&self) -> Result<Vec<&str>, AwsError> {
+        let region = self.aws().await?.region().map(AsRef::as_ref);
+        let (profile, endpoint) = (&self.common.profile, &self.common.endpoint_url);
+        let given = [
+            ("--region", region),
+            ("--profile", profile.as_deref()),
+            ("--endpoint-url", endpoint.as_deref()),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some([name, value?]));
+        Ok(given.flatten().collect())
+    }
+
     /// Returns the function of `--function`; `None` without this argument.
     ///
     /// # Errors

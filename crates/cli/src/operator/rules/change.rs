@@ -75,9 +75,12 @@ impl AwsChange {
         let sources: Vec<String> = sources.iter().map(|it| string(it)).collect();
         let terraform = format!(
             "# in the aws_iam_policy_document of the queue {}\n\
-             statement {{\n  sid       = \"{STATEMENT_ID}\"\n  actions   = [\"sqs:SendMessage\"]\n  resources = [{}]\n  \
-             principals {{\n    type        = \"Service\"\n    identifiers = [\"{EVENT_BRIDGE}\"]\n  }}\n  \
-             condition {{\n    test     = \"ArnLike\"\n    variable = \"aws:SourceArn\"\n    values   = [{}]\n  }}\n}}\n",
+             statement {{\n  sid       = \"{STATEMENT_ID}\"\n  \
+             actions   = [\"sqs:SendMessage\"]\n  resources = [{}]\n  \
+             principals {{\n    type        = \"Service\"\n    \
+             identifiers = [\"{EVENT_BRIDGE}\"]\n  }}\n  \
+             condition {{\n    test     = \"ArnLike\"\n    variable = \"aws:SourceArn\"\n    \
+             values   = [{}]\n  }}\n}}\n",
             comment(Arn::resource_of(&queue.arn)),
             string(&queue.arn),
             sources.join(", "),
@@ -139,7 +142,9 @@ impl AwsChange {
     /// Creates a missing queue with the maximum retention.
     pub(super) fn create_queue(name: &str) -> Self {
         let terraform = format!(
-            "resource \"aws_sqs_queue\" \"dead_letters\" {{\n  name                      = {}\n  message_retention_seconds = 1209600\n  max_message_size          = {MAX_MESSAGE_BYTES}\n}}\n",
+            "resource \"aws_sqs_queue\" \"dead_letters\" {{\n  \
+             name                      = {}\n  message_retention_seconds = 1209600\n  \
+             max_message_size          = {MAX_MESSAGE_BYTES}\n}}\n",
             string(name)
         );
         let attributes = json!({
@@ -155,7 +160,8 @@ impl AwsChange {
     pub(super) fn create_bus(source: &str) -> Self {
         let source_name = string(source);
         let terraform = format!(
-            "resource \"aws_cloudwatch_event_bus\" \"genesys\" {{\n  name              = {source_name}\n  event_source_name = {source_name}\n}}\n"
+            "resource \"aws_cloudwatch_event_bus\" \"genesys\" {{\n  \
+             name              = {source_name}\n  event_source_name = {source_name}\n}}\n"
         );
         let call = ["events", "create-event-bus", "--name", source, "--event-source-name", source];
         Self::new(&[&call], terraform)

@@ -237,7 +237,7 @@ impl RuleProblem {
             }
             Self::UnsupportedTarget { .. } => "genesys-replay explain TARGET_UNSUPPORTED",
             Self::TargetNotAllowed { .. } => {
-                "add it to ALLOWED_TARGETS (the parameter AllowedTargets), then deploy: genesys-replay explain TARGET_NOT_ALLOWED"
+                "add it to ALLOWED_TARGETS (the parameter AllowedTargets): genesys-replay explain TARGET_NOT_ALLOWED"
             }
             Self::DisabledRule => "no action, if this is intended; else: aws events enable-rule",
             Self::ManagedRule { .. } => "no action: the service manages its targets",

@@ -74,7 +74,10 @@ mod tests {
     fn added_statement_admits_rules_and_buses_of_the_account_only() -> Result<(), serde_json::Error>
     {
         let sources = all_sources("aws", "eu-central-1", "271828182845");
-        let other = json!({ "Sid": "Other", "Effect": "Deny", "Principal": "*", "Action": "sqs:DeleteQueue", "Resource": QUEUE });
+        let other = json!({ "Sid": "Other",
+            "Effect": "Deny",
+            "Principal": "*", "Action": "sqs:DeleteQueue",
+            "Resource": QUEUE });
         let before = [
             None,
             Some(String::new()),

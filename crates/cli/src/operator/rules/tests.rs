@@ -149,7 +149,10 @@ fn queue_of_another_region_or_a_fifo_queue_is_not_suggested() -> Result<(), AwsE
 
 #[test]
 fn policy_that_denies_has_no_command() {
-    let deny = json!({ "Statement": [{ "Sid": "No", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*" }] });
+    let deny = json!({ "Statement": [{ "Sid": "No",
+        "Effect": "Deny",
+        "Principal": "*", "Action": "sqs:*",
+        "Resource": "*" }] });
     for policy in [deny.to_string(), "not JSON".to_owned()] {
         let queue = DeadLetterQueueFacts { policy: Some(policy), ..queue() };
         let found = queue::findings(&queue, &BTreeSet::from([arn("rule/crm")]));

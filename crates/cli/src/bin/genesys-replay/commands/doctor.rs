@@ -1,6 +1,8 @@
 //! `doctor`: checks the deployment around the function.
 
-use clap::builder::styling::{AnsiColor, Style};
+mod lines;
+mod rules;
+
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay_cli::app;
@@ -22,14 +24,27 @@ use crate::terminal;
 #[command(after_help = "\
 Examples:
   genesys-replay doctor --function genesys-replay
+  genesys-replay doctor rules --function genesys-replay    # does EventBridge lose events before the queue?
   genesys-replay doctor --function genesys-replay --output json | jq '.checks[] | select(.verdict == \"error\")'
   genesys-replay doctor --queue dead-letters     # the settings are those of this environment
 
 Exit code 0: there are no errors, but maybe warnings; 1: there are errors; 4: no call was possible.")]
-pub(crate) struct DoctorArgs {}
+pub(crate) struct DoctorArgs {
+    #[command(subcommand)]
+    part: Option<DoctorPart>,
+}
+
+/// Checks of another part of the deployment.
+#[derive(Debug, clap::Subcommand)]
+enum DoctorPart {
+    Rules(rules::RulesArgs),
+}
 
 impl DoctorArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        if let Some(DoctorPart::Rules(rules)) = &self.part {
+            return Box::pin(rules.run(context)).await;
+        }
         let mut input = DoctorInput {
             function: context.function_name().map(str::to_owned),
             queue: context.queue_name().map(str::to_owned),
@@ -93,37 +108,13 @@ fn read(variables: Variables, input: &mut DoctorInput) -> (Option<GenesysSetting
 fn text(found: &DoctorReport) -> String {
     let width = terminal::width();
     let checks = found.checks.iter().map(|check| line(check, width));
-    let count = |verdict| found.count(verdict);
-    format!(
-        "ok: {}, warnings: {}, errors: {}, skipped: {}\n\n{}",
-        count(Verdict::Ok),
-        count(Verdict::Warning),
-        count(Verdict::Error),
-        count(Verdict::Skipped),
-        checks.collect::<String>(),
-    )
+    lines::totals(|verdict| found.count(verdict)) + &checks.collect::<String>()
 }
 
-/// The column at which the finding of a check begins.
-const FOUND_AT: usize = 34;
-
 fn line(check: &Check, width: Option<usize>) -> String {
-    let (verdict, style) = match check.verdict {
-        Verdict::Ok => ("ok", AnsiColor::Green.on_default()),
-        Verdict::Warning => ("warning", AnsiColor::Yellow.on_default()),
-        Verdict::Error => ("error", AnsiColor::Red.on_default()),
-        Verdict::Skipped => ("skipped", Style::new().dimmed()),
-    };
-    let found = terminal::one_line(&check.found);
-    // Wrapped without the colour, which has no width.
-    let line =
-        terminal::wrapped(&format!("{verdict:8} {:24} {found}", check.name), width, FOUND_AT);
-    let line = line.strip_prefix(verdict).map(|rest| format!("{style}{verdict}{style:#}{rest}\n"));
-    let remedy = check.remedy.as_deref().map_or_else(String::new, |remedy| {
-        let hint = format!("{:FOUND_AT$}hint: {}", "", terminal::one_line(remedy));
-        terminal::wrapped(&hint, width, FOUND_AT) + "\n"
-    });
-    line.unwrap_or_default() + &remedy
+    let line = lines::verdict(check.verdict, check.name, &check.found, width);
+    let remedy = check.remedy.as_deref();
+    line + &remedy.map_or_else(String::new, |remedy| lines::detail("hint", remedy, width))
 }
 
 fn json(found: &DoctorReport) -> Value {
