@@ -11,7 +11,7 @@ use crate::dead_letter::{DELIVERY_INDEX, EventId, FormerId};
 use crate::destination::{Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
-use crate::message::MessageId;
+use crate::message::{Message, MessageId, resent};
 pub use item_state::{ClaimTerms, Claimable, ItemState};
 
 /// The key `<event id>|<delivery target>`: the same event may have failed at two targets.
@@ -205,6 +205,31 @@ pub struct ClaimMetadata<'a> {
     pub event_type: Option<&'a str>,
     /// The target that the dead letter names. With a fixed target, it is another one than `target`.
     pub original_target: Option<&'a str>,
+    /// The plan of an operator replay.
+    pub replay: Option<ReplayNote<'a>>,
+}
+
+/// The plan that sent an event again, in the ledger, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayNote<'a> {
+    /// The plan's id.
+    pub plan: &'a str,
+    /// The operator who applied the plan, if it is known.
+    pub by: Option<&'a str>,
+    /// The operator's reason, if it is known.
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> ReplayNote<'a> {
+    /// Returns the note of an operator replay; `None` for other messages.
+    #[must_use]
+    pub fn of(message: &'a Message) -> Option<Self> {
+        Some(Self {
+            plan: message.replay_plan()?,
+            by: message.attribute(resent::BY),
+            reason: message.attribute(resent::REASON),
+        })
+    }
 }
 
 /// The exclusive right to handle an event until the lease ends.

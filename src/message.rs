@@ -45,6 +45,10 @@ pub mod imported {
 pub mod resent {
     /// The plan that resent the message.
     pub const PLAN: &str = "ReplayPlan";
+    /// The operator who applied the plan.
+    pub const BY: &str = "ReplayBy";
+    /// The reason of the operator.
+    pub const REASON: &str = "ReplayReason";
     /// The first id of an imported message that SQS had moved from its target queue. The target knows the message by it.
     pub const MESSAGE_ID: &str = "ReplayMessageId";
     /// The event id, if the event has no id of its own. The key uses the id of the first message, and a
@@ -241,6 +245,8 @@ impl Message {
             ![
                 SOURCE_QUEUE,
                 resent::PLAN,
+                resent::BY,
+                resent::REASON,
                 resent::EVENT_ID,
                 resent::MESSAGE_ID,
                 resent::REDIRECTED_FROM,

@@ -14,7 +14,7 @@ use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
 use crate::genesys::Genesys;
 use crate::ledger::{
-    Claim, ClaimMetadata, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError,
+    Claim, ClaimMetadata, ClaimRequest, EventKey, ItemState, Lease, Ledger, LedgerError, ReplayNote,
 };
 use crate::message::Message;
 
@@ -256,6 +256,7 @@ impl<P: Ports> Replay<P> {
                 target: &task.target,
                 event_type: dead_letter.event_type.as_deref(),
                 original_target: dead_letter.failure.original_target(),
+                replay: ReplayNote::of(message),
             },
         }
     }

@@ -56,6 +56,7 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
                 target: "none",
                 event_type: None,
                 original_target: None,
+                replay: None,
             },
         };
         let claim = ledger.claim(&request).await;

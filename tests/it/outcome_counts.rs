@@ -112,6 +112,7 @@ async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestRe
             target: "elsewhere",
             event_type: None,
             original_target: None,
+            replay: None,
         },
     };
     function.ledger.claim(&request).await?;

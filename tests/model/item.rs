@@ -235,6 +235,7 @@ fn request<'a>(
             target: "none",
             event_type: None,
             original_target: None,
+            replay: None,
         },
     }
 }

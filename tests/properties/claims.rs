@@ -99,6 +99,7 @@ proptest! {
                     target: "none",
                     event_type: None,
                     original_target: None,
+                    replay: None,
                 },
             };
             let predicted = match item_state(&ledger, &key) {

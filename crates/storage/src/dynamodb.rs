@@ -104,6 +104,17 @@ impl DynamoDbLedger {
                 update.set(name, &placeholder, text(value));
             }
         }
+        if let Some(replay) = &about.replay {
+            // They describe the last operator replay together, so none of an earlier one stays.
+            let note =
+                [("PlanId", Some(replay.plan)), ("By", replay.by), ("Reason", replay.reason)];
+            for (name, value) in note {
+                match value.filter(|value| !value.is_empty() && value.len() <= MAX_TARGET_BYTES) {
+                    Some(value) => update.set(name, &format!(":{name}"), text(value)),
+                    None => update.remove(name),
+                };
+            }
+        }
         let now = number(request.now.as_millis());
         let condition = if reopening == Reopening::Rejected {
             update

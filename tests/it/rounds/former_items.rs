@@ -83,6 +83,7 @@ async fn delivered_by_older_version() -> Result<(InMemoryFunction, EventKey), Bo
             target: FUNCTION,
             event_type: None,
             original_target: None,
+            replay: None,
         },
     };
     let Claim::Acquired(lease) = function.0.ledger.claim(&request).await? else {

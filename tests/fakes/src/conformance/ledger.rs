@@ -18,7 +18,10 @@ use genesys_replay::ledger::{
 use self::event::{
     ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
 };
-use self::item::{item_shows_the_state_of_the_event, refused_claim_changes_nothing};
+use self::item::{
+    claim_stores_the_note_of_an_operator_replay, item_shows_the_state_of_the_event,
+    refused_claim_changes_nothing,
+};
 use self::rounds::{
     expired_lease_marks_the_event_as_maybe_delivered,
     failure_record_claim_returns_the_delivery_unchanged,
@@ -73,6 +76,7 @@ pub async fn conforms(suite: &impl LedgerSuite) -> Result<()> {
         failed_call_changes_nothing,
         call_is_idempotent_after_a_lost_response,
         item_shows_the_state_of_the_event,
+        claim_stores_the_note_of_an_operator_replay,
         refused_claim_changes_nothing,
         receipt_is_stored_and_returned,
         failure_record_claim_returns_the_delivery_unchanged,

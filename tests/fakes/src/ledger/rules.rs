@@ -7,7 +7,8 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    AnswerCounts, Claim, ClaimRequest, EventKey, Lease, ReopenPolicy, Settlement, Status,
+    AnswerCounts, Claim, ClaimRequest, EventKey, Lease, ReopenPolicy, ReplayNote, Settlement,
+    Status,
 };
 
 /// The item of one event.
@@ -262,6 +263,19 @@ impl Rules {
         let interaction = about.interaction_id.map(str::to_owned);
         let known = before.and_then(|item| item.about.get("InteractionId").cloned());
         facts.extend(interaction.or(known).map(|id| ("InteractionId", id)));
+        match about.replay {
+            // They describe the last operator replay together.
+            Some(ReplayNote { plan, by, reason }) => facts.extend(
+                [("PlanId", Some(plan)), ("By", by), ("Reason", reason)]
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, value?.to_owned()))),
+            ),
+            None => facts.extend(
+                ["PlanId", "By", "Reason"]
+                    .into_iter()
+                    .filter_map(|name| Some((name, before?.about.get(name)?.clone()))),
+            ),
+        }
         let counted = before.filter(|_| !self.has(Flaw::AttemptsStartOver));
         // An operator replay begins again at round 1.
         let is_rejected = |item: &&Item| matches!(item.status, Status::Archived | Status::Failed);

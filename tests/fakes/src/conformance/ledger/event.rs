@@ -8,7 +8,7 @@ use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
     Claim, ClaimMetadata, ClaimRequest, EventKey, Lease, Ledger, LedgerError, ReopenPolicy,
-    Settlement,
+    ReplayNote, Settlement,
 };
 use genesys_replay::message::MessageId;
 
@@ -28,13 +28,14 @@ pub(super) struct Event<'w, W> {
     pub(super) key: EventKey,
     pub(super) message_id: MessageId,
     pub(super) interaction_id: Option<&'static str>,
+    pub(super) replay: Option<ReplayNote<'static>>,
 }
 
 impl<'w, W: LedgerSuite> Event<'w, W> {
     pub(super) fn new(suite: &'w W, name: &str) -> Result<Self> {
         let message_id = MessageId::new(name).ok_or("message id")?;
         let key = EventKey::new(None, &message_id, &Destination::None);
-        Ok(Self { suite, key, message_id, interaction_id: Some("c-1") })
+        Ok(Self { suite, key, message_id, interaction_id: Some("c-1"), replay: None })
     }
 
     pub(super) fn ledger(&self) -> &'w W::Ledger {
@@ -96,6 +97,7 @@ impl<'w, W: LedgerSuite> Event<'w, W> {
                 target: "none",
                 event_type: None,
                 original_target: None,
+                replay: self.replay,
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use genesys_replay::ledger::Ledger;
+use genesys_replay::ledger::{Ledger, ReplayNote};
 
 use super::super::{Result, same};
 use super::event::{COMPLETED, DEFERRED, Event, LEASE, NOW};
@@ -73,6 +73,33 @@ pub(super) async fn item_shows_the_state_of_the_event(
 fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     let pairs = pairs.iter();
     pairs.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+pub(super) async fn claim_stores_the_note_of_an_operator_replay(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
+    let replay = ReplayNote { plan: "plan-1", by: Some("marta"), reason: Some("ticket 4711") };
+    let event = Event { replay: Some(replay), ..Event::new(suite, name)? };
+    event.settled(DEFERRED).await?;
+    let note = |item: BTreeMap<String, String>| {
+        ["PlanId", "By", "Reason"].map(|name| item.get(name).cloned())
+    };
+    let stored = ["plan-1", "marta", "ticket 4711"].map(|text| Some(text.to_owned()));
+    same("stored", &note(event.item().await?), &stored)?;
+
+    // A message without a plan does not change the note.
+    let event = Event { replay: None, ..event };
+    let lease = event.lease("second", NOW.plus(LEASE)).await?;
+    event.ledger().settle(&lease, DEFERRED, NOW.plus(LEASE)).await?;
+    same("kept", &note(event.item().await?), &stored)?;
+
+    // The next plan may have less information, and does not keep that of another plan.
+    let replay = ReplayNote { plan: "plan-2", by: None, reason: None };
+    let event = Event { replay: Some(replay), ..event };
+    event.lease("third", NOW.plus(LEASE * 2)).await?;
+    let stored = [Some("plan-2".to_owned()), None, None];
+    same("replaced", &note(event.item().await?), &stored)
 }
 
 pub(super) async fn refused_claim_changes_nothing(
