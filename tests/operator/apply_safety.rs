@@ -1,6 +1,6 @@
 //! The use case of `apply` in paused time: its rate, and unsent dead letters.
 
-mod parts;
+pub(crate) mod parts;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -92,7 +92,11 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
         | AuditEvent::StepDone { .. }
         | AuditEvent::Closed { .. }
         | AuditEvent::NotClosed { .. }
-        | AuditEvent::Ended { .. } => false,
+        | AuditEvent::Ended { .. }
+        | AuditEvent::Part(_)
+        | AuditEvent::TakenOver { .. }
+        | AuditEvent::Aborted { .. }
+        | AuditEvent::Superseded { .. } => false,
     };
     journal.0.retain(|entry| !is_last(entry));
     let source = Anything::default();

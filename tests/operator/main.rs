@@ -18,6 +18,7 @@ mod items;
 mod large;
 mod parking;
 mod plan;
+mod plans;
 mod proxy;
 mod queued;
 mod reconcile;

@@ -33,7 +33,9 @@ async fn plan_from_queue_shows_its_receives_and_keeps_all_messages() -> TestResu
     let (desk, _) = with_queued(&["e-1", "e-2", "e-3"], 10).await?;
     for used in 1..=2 {
         let _ = std::fs::remove_file(desk.file("plan.json"));
-        let ran = desk.run(&["plan", "--reason", "x", "--from", "queue", "--id", "e-2"]).await?;
+        let ran = desk
+            .run(&["plan", "--local", "--reason", "x", "--from", "queue", "--id", "e-2"])
+            .await?;
         let cost = format!(
             "reading the queue cost one receive of each of 3 messages: {used} of 10 used at most"
         );
@@ -54,7 +56,8 @@ async fn plan_from_queue_stops_at_its_limit() -> TestResult {
     let ids: Vec<String> = (0..25).map(|number| format!("e-{number}")).collect();
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let (desk, _) = with_queued(&all, 10).await?;
-    let ran = desk.run(&["plan", "--reason", "x", "--from", "queue", "--limit", "10"]).await?;
+    let ran =
+        desk.run(&["plan", "--local", "--reason", "x", "--from", "queue", "--limit", "10"]).await?;
     assert!(ran.stderr.contains("stopped at --limit after 10 messages"), "{ran:?}");
     ran.with(0)?;
     let plan = desk.document("plan.json")?;
@@ -64,7 +67,7 @@ async fn plan_from_queue_stops_at_its_limit() -> TestResult {
 
 #[tokio::test]
 async fn plan_from_queue_is_refused_when_receives_run_out() -> TestResult {
-    let arguments = ["plan", "--reason", "x", "--from", "queue"];
+    let arguments = ["plan", "--local", "--reason", "x", "--from", "queue"];
     let (tight, _) = with_queued(&["e-1"], 3).await?;
     let refused = tight.run(&arguments).await?;
     assert_eq!(refused.code, Some(3), "{refused:?}");
@@ -91,7 +94,7 @@ async fn plan_from_queue_is_refused_when_receives_run_out() -> TestResult {
 async fn forced_plan_names_messages_without_a_receive_left() -> TestResult {
     let (desk, parking) = with_queued(&[], 1).await?;
     let id = desk.put(&desk.queue, &conversation_event("e-1", "c-1"), &[]).await?;
-    let arguments = ["plan", "--reason", "x", "--from", "queue", "--force"];
+    let arguments = ["plan", "--local", "--reason", "x", "--from", "queue", "--force"];
     let forced = desk.run(&arguments).await?;
     let parking = parking.rsplit(':').next().unwrap_or_default();
     let said = format!("which the next receive moves to {parking}: 1 ({id})");
@@ -135,7 +138,8 @@ async fn apply_to_target_delivers_queued_events_without_the_function() -> TestRe
 async fn discard_from_queue_closes_events_for_good() -> TestResult {
     let (desk, _) = with_queued(&["e-1", "e-2", "e-3"], 10).await?;
     std::fs::write(desk.file("ids.txt"), "e-1\ne-3\n")?;
-    let discard = ["discard", "--from", "queue", "--ids", "ids.txt", "--reason", "tests", "--yes"];
+    let discard =
+        ["discard", "--local", "--from", "queue", "--ids", "ids.txt", "--reason", "tests", "--yes"];
     let done = desk.run(&discard).await?.with(0)?;
     assert!(done.contains("2 discarded"), "{done}");
     assert_eq!(desk.depth(&desk.queue).await?, 1, "the other message stays");

@@ -49,7 +49,7 @@ async fn plan_and_report_select_by_the_same_conditions() -> TestResult {
     for (conditions, is_selected) in CONDITIONS {
         let _ = std::fs::remove_file(desk.file("plan.json"));
         let expected = u64::from(is_selected);
-        let plan = run(&desk, &["plan", "--reason", "x"], conditions).await?;
+        let plan = run(&desk, &["plan", "--local", "--reason", "x"], conditions).await?;
         assert_eq!(plan["items"].as_u64().unwrap_or_default(), expected, "{conditions:?}: {plan}");
         let report = run(&desk, &["report"], conditions).await?;
         assert_eq!(report["total_tracked"], expected, "{conditions:?}: {report}");
@@ -81,7 +81,16 @@ async fn diagnose_shows_only_selected_messages() -> TestResult {
 #[tokio::test]
 async fn plan_names_the_place_when_nothing_matches() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
-    let plan = ["plan", "--reason", "x", "--code", "EXHAUSTED", "--since", "2026-01-01T00:00:00Z"];
+    let plan = [
+        "plan",
+        "--local",
+        "--reason",
+        "x",
+        "--code",
+        "EXHAUSTED",
+        "--since",
+        "2026-01-01T00:00:00Z",
+    ];
     let ran = desk.run(&plan).await?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let said = format!(

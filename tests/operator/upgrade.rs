@@ -160,7 +160,7 @@ async fn archive_of_version_0_1_is_planned_with_its_ledger_items() -> TestResult
     let desk = &upgraded.0;
     upgraded.store(&items("archived")?).await?;
     let arguments = ["plan", "--code", "TARGET_REFUSED", "--reason", "the queue was missing"];
-    desk.run(&arguments).await?.with(0)?;
+    desk.run(&[&arguments[..], &["--local"]].concat()).await?.with(0)?;
     let old: Value = serde_json::from_str(PLAN)?;
     let new = planned(&desk.document("plan.json")?);
     assert_eq!(new.len(), EVENTS);
@@ -199,7 +199,7 @@ async fn archived_events_with_a_shared_id_are_all_planned() -> TestResult {
         .body(ByteStream::from(document.to_string().into_bytes()))
         .send()
         .await?;
-    desk.run(&["plan", "--code", "TARGET_REFUSED", "--reason", "all"]).await?.with(0)?;
+    desk.run(&["plan", "--code", "TARGET_REFUSED", "--reason", "all", "--local"]).await?.with(0)?;
     assert_eq!(planned(&desk.document("plan.json")?).len(), EVENTS + 1);
     let ran = desk.run_beside_function(&["apply", "plan.json", "--yes"]).await?;
     assert!(ran.says(&format!("{} delivered", EVENTS + 1)), "{ran:?}");

@@ -22,6 +22,7 @@ use genesys_replay_targets::aws::clients;
 use genesys_replay_targets::http::resolver::guarded;
 
 use crate::archive::s3::{S3Reader, S3Writer};
+use crate::calls::answered;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::credentials_secret::SecretStore;
@@ -35,6 +36,7 @@ use crate::deployment::stack::StackReader;
 use crate::ledger::dynamodb::{DynamoDbReader, DynamoDbWriter};
 use crate::logs::CloudWatchLogs;
 use crate::operator::setup::SetupTools;
+use crate::plan_store::s3::S3PlanStore;
 use crate::queue::attributes::QueueAttributes;
 use crate::queue::sqs::SqsReader;
 
@@ -125,6 +127,29 @@ pub fn logs(aws: &SdkConfig, group: &str) -> CloudWatchLogs {
 
 pub fn archive_writer(aws: &SdkConfig, bucket: &str) -> S3Writer {
     S3Writer::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
+}
+
+/// The limits of calls about shared plans. A plan may have many megabytes.
+const PLANS_LIMITS: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(30),
+    operation_timeout: Duration::from_secs(90),
+    max_attempts: 5,
+};
+
+/// Returns the shared plans of a bucket.
+pub fn plan_store(aws: &SdkConfig, bucket: &str) -> S3PlanStore {
+    S3PlanStore::new(s3::client(&with_limits(aws, PLANS_LIMITS)), bucket.to_owned())
+}
+
+/// Returns the ARN of the AWS identity that makes the calls. The limits are short, because the identity is only recorded.
+///
+/// # Errors
+/// [`AwsError`], such as for an endpoint that cannot be reached.
+pub async fn identity(aws: &SdkConfig) -> Result<String, AwsError> {
+    let operation = "reading the AWS identity (sts:GetCallerIdentity)";
+    let client = aws_sdk_sts::Client::new(&with_limits(aws, DOCTOR_LIMITS));
+    let caller = answered(operation, client.get_caller_identity().send()).await?;
+    caller.arn.ok_or_else(|| AwsError::incomplete(operation, "ARN"))
 }
 
 /// Returns a client of Genesys Cloud. A call waits up to two minutes for our rate limiter, because an operator can

@@ -10,6 +10,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 
 use crate::pages::entries;
+use crate::plan_store::PLANS;
 pub use writer::{ArchiveWriter, StoredObject};
 
 /// The maximum size of an object that is read, in bytes. A message of 1 MiB may take 6 MiB as JSON.
@@ -68,7 +69,7 @@ pub trait ArchiveReader: Send + Sync {
 pub const DISCARDED: &str = "discarded/";
 
 /// Streams all objects whose keys begin with `prefix`, ordered by key. The stream ends after an error. The prefix of an
-/// archive may contain the folder of discarded events, which are not in the archive.
+/// archive may contain the folders of discarded events and of shared plans, which are not in the archive.
 pub(crate) fn objects<'a>(
     archive: &'a impl ArchiveReader,
     prefix: &'a str,
@@ -76,7 +77,9 @@ pub(crate) fn objects<'a>(
     entries(move |from: Option<String>| async move {
         let mut page = archive.page(prefix, from.as_deref()).await?;
         let is_inside = prefix.starts_with(DISCARDED);
-        page.objects.retain(|object| is_inside || !object.key.starts_with(DISCARDED));
+        page.objects.retain(|object| {
+            is_inside || ![DISCARDED, PLANS].iter().any(|folder| object.key.starts_with(folder))
+        });
         Ok((page.objects, page.next))
     })
 }

@@ -52,8 +52,12 @@ pub struct Record {
     pub lease_until: Option<Timestamp>,
     /// The end of the delay before a new round.
     pub not_before: Option<Timestamp>,
-    /// The id of the plan that discarded or restored the event.
-    pub closed_by: Option<String>,
+    /// The id of the last plan that sent, discarded or restored the event.
+    pub plan: Option<String>,
+    /// The operator who applied that plan, if it is known.
+    pub by: Option<String>,
+    /// The reason of that operator, if it is known.
+    pub reason: Option<String>,
 }
 
 impl Record {

@@ -18,5 +18,6 @@ pub mod ledger;
 pub mod logs;
 pub mod operator;
 mod pages;
+pub mod plan_store;
 pub mod queue;
 mod resend;

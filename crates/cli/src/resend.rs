@@ -8,6 +8,16 @@ use genesys_replay::queue::NewMessage;
 /// The maximum number of attributes of an SQS message.
 const MAX_ATTRIBUTES: usize = 10;
 
+/// The attributes that a message goes without if SQS would reject it with them, in this order.
+const NOTE: [&str; 2] = [resent::REASON, resent::BY];
+
+/// Returns a message without the operator and the reason; `None` if it has neither.
+pub(crate) fn without_note(message: &NewMessage) -> Option<NewMessage> {
+    let mut shorter = message.clone();
+    shorter.attributes.retain(|(name, _)| !NOTE.contains(&name.as_ref()));
+    (shorter.attributes.len() < message.attributes.len()).then_some(shorter)
+}
+
 /// The error for a message with this many attributes, which SQS would reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -22,10 +32,15 @@ pub(crate) fn new_message(
     identity: &str,
 ) -> Result<NewMessage, TooManyAttributes> {
     let attributes = message.typed_attributes().into_iter();
-    let attributes: Vec<_> = attributes
+    let mut attributes: Vec<_> = attributes
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.to_owned().into(), value))
         .collect();
+    for note in NOTE {
+        if attributes.len() > MAX_ATTRIBUTES {
+            attributes.retain(|(name, _)| name != note);
+        }
+    }
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(TooManyAttributes(attributes.len()));
     }
@@ -79,6 +94,23 @@ mod tests {
             let deduplication = made.map(|it| it.deduplication);
             assert_eq!(deduplication, Some(digest::hexadecimal("e-1")));
         }
+    }
+
+    #[test]
+    fn operator_and_reason_are_left_out_when_attributes_are_too_many() {
+        let count = |others: usize| {
+            let mut message = message("no event", others)?;
+            for name in [resent::PLAN, resent::BY, resent::REASON] {
+                message.attributes.insert(name.to_owned(), "x".to_owned());
+            }
+            let made = new_message(&message, "e-1").ok()?;
+            let has = |wanted: &str| made.attributes.iter().any(|(name, _)| name == wanted);
+            Some([resent::PLAN, resent::BY, resent::REASON].map(has))
+        };
+        assert_eq!(count(7), Some([true, true, true]));
+        assert_eq!(count(8), Some([true, true, false]));
+        assert_eq!(count(9), Some([true, false, false]));
+        assert_eq!(count(10), None, "a plan's id is not left out");
     }
 
     #[test]

@@ -24,10 +24,10 @@ use genesys_replay_cli::queue::DeleteError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) const OPTIONS: Options =
+pub(crate) const OPTIONS: Options =
     Options { rate: 1_000.0, canary: 1, ramp: 2.0, abort_at: 0.5, wait: Duration::from_secs(60) };
 
-pub(super) fn plan(count: usize) -> Plan {
+pub(crate) fn plan(count: usize) -> Plan {
     let item = |number| PlanItem {
         key: format!("e-{number}|none"),
         event_type: "t".to_owned(),
@@ -60,9 +60,9 @@ pub(super) fn plan(count: usize) -> Plan {
 
 /// A ledger with every sent event as delivered, except events that stay deferred.
 #[derive(Clone, Default)]
-pub(super) struct Delivered(
-    pub(super) Arc<Mutex<HashMap<String, String>>>,
-    pub(super) &'static [&'static str],
+pub(crate) struct Delivered(
+    pub(crate) Arc<Mutex<HashMap<String, String>>>,
+    pub(crate) &'static [&'static str],
 );
 
 impl LedgerReader for Delivered {
@@ -95,7 +95,9 @@ impl LedgerReader for Delivered {
                 processed: None,
                 lease_until: None,
                 not_before: None,
-                closed_by: None,
+                plan: None,
+                by: None,
+                reason: None,
             })
         });
         Ok(found.collect())
@@ -104,8 +106,8 @@ impl LedgerReader for Delivered {
 
 /// A source with every requested dead letter until it is sent.
 #[derive(Clone, Default)]
-pub(super) struct Anything {
-    pub(super) left: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Anything {
+    pub(crate) left: Arc<Mutex<Vec<String>>>,
 }
 
 impl DeadLetterSource for Anything {
@@ -136,9 +138,9 @@ impl DeadLetterSource for Anything {
 }
 
 /// Sends to the ledger, and stores the times. The credentials expire after this many calls.
-pub(super) struct Sends {
+pub(crate) struct Sends {
     ledger: Delivered,
-    pub(super) at: Arc<Mutex<Vec<(Duration, usize)>>>,
+    pub(crate) at: Arc<Mutex<Vec<(Duration, usize)>>>,
     begun: Instant,
     calls: usize,
 }
@@ -171,7 +173,7 @@ impl Sender for Sends {
 }
 
 #[derive(Default)]
-pub(super) struct Lines(pub(super) Vec<AuditEntry>);
+pub(crate) struct Lines(pub(super) Vec<AuditEntry>);
 
 impl Journal for Lines {
     fn write(&mut self, entry: &AuditEntry) -> io::Result<()> {
@@ -181,7 +183,7 @@ impl Journal for Lines {
 }
 
 /// An audit that is full after this many lines.
-pub(super) struct Full(pub(super) usize);
+pub(crate) struct Full(pub(super) usize);
 
 impl Journal for Full {
     fn write(&mut self, _: &AuditEntry) -> io::Result<()> {
@@ -190,7 +192,7 @@ impl Journal for Full {
     }
 }
 
-pub(super) async fn run(
+pub(crate) async fn run(
     plan: &Plan,
     options: Options,
     sender: impl Sender,
@@ -201,7 +203,7 @@ pub(super) async fn run(
     run_from(Anything::default(), plan, options, sender, ledger, journal, history).await
 }
 
-pub(super) async fn run_from(
+pub(crate) async fn run_from(
     source: Anything,
     plan: &Plan,
     options: Options,
@@ -220,6 +222,7 @@ pub(super) async fn run_from(
         journal,
         options,
         by: "marta".to_owned(),
+        reason: None,
         clock: &ManualClock::at(Timestamp::from_millis(1_785_000_000_000)),
         stop: &CancellationToken::new(),
         progress: &Silent,
@@ -228,18 +231,18 @@ pub(super) async fn run_from(
     .await
 }
 
-pub(super) fn sends(ledger: &Delivered, calls: usize) -> Sends {
+pub(crate) fn sends(ledger: &Delivered, calls: usize) -> Sends {
     Sends { ledger: ledger.clone(), at: Arc::default(), begun: Instant::now(), calls }
 }
 
-pub(super) fn history(journal: &Lines) -> Result<History, Box<dyn std::error::Error>> {
+pub(crate) fn history(journal: &Lines) -> Result<History, Box<dyn std::error::Error>> {
     let lines = journal.0.iter().map(serde_json::to_string);
     let lines = lines.collect::<Result<Vec<String>, _>>()?;
     Ok(History::read(&(lines.join("\n") + "\n"))?)
 }
 
 /// A sender with only doubtful results.
-pub(super) struct Doubts;
+pub(crate) struct Doubts;
 
 impl Sender for Doubts {
     fn is_followed(&self) -> bool {

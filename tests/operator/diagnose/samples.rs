@@ -153,7 +153,9 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
         processed: None,
         lease_until: Some(NOW.plus(Duration::from_secs(60))),
         not_before: None,
-        closed_by: None,
+        plan: None,
+        by: None,
+        reason: None,
     };
     (key.to_owned(), record)
 }

@@ -96,6 +96,7 @@ async fn discard_keeps_an_event_that_is_delivered_meanwhile() -> TestResult {
         mover: LateMover { mover, desk: &desk },
         journal: &mut NoAudit,
         by: "marta".to_owned(),
+        reason: None,
         to: "the archive".to_owned(),
         clock: &SystemClock,
         stop: &CancellationToken::new(),

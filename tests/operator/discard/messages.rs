@@ -76,7 +76,7 @@ async fn restored_parked_message_is_planned_and_delivered() -> TestResult {
     let found = keys(&desk, false).await?;
     assert!(found[0].starts_with("dlq/archives/v2.detail."), "{found:?}");
     assert_eq!(desk.world.state("e-1").await?, "ARCHIVED");
-    desk.run(&["plan", "--reason", "again"]).await?.with(0)?;
+    desk.run(&["plan", "--reason", "again", "--local"]).await?.with(0)?;
     desk.run_beside_function(&["apply", "plan.json", "--yes", "--rate", "1000"]).await?.with(0)?;
     assert_eq!(desk.world.state("e-1").await?, "COMPLETED");
     assert_eq!(desk.world.deliveries(), 1);
@@ -173,6 +173,7 @@ async fn crash(desk: &OperatorHarness, parking: &str, at: CrashPoint) -> TestRes
         mover: CrashingMover { mover, at },
         journal: &mut AuditLines(std::fs::File::create(desk.file("discard.audit.jsonl"))?),
         by: "marta".to_owned(),
+        reason: None,
         to: "the archive".to_owned(),
         clock: &SystemClock,
         stop: &CancellationToken::new(),

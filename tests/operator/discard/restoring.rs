@@ -24,7 +24,7 @@ async fn restored_event_is_planned_and_delivered_once() -> TestResult {
     assert_eq!(keys(&desk, false).await?, restored);
     assert_eq!(keys(&desk, true).await?.len(), 1);
     assert_eq!(desk.world.state("e-1").await?, "ARCHIVED TARGET_REFUSED");
-    desk.run(&["plan", "--reason", "again"]).await?.with(0)?;
+    desk.run(&["plan", "--reason", "again", "--local"]).await?.with(0)?;
     desk.run_beside_function(&["apply", "plan.json", "--yes", "--rate", "1000"]).await?.with(0)?;
     assert_eq!(desk.delivered(), super::super::apply::once(&["e-1"]));
     assert_eq!(desk.world.state("e-1").await?, "COMPLETED");

@@ -134,6 +134,8 @@ fn record(item: &Item) -> Option<Record> {
             .filter(|_| status == Some(Status::InProgress))
             .map(Timestamp::from_millis),
         not_before: integer(item, NOT_BEFORE).map(Timestamp::from_millis),
-        closed_by: owned(PLAN_ID),
+        plan: owned(PLAN_ID),
+        by: owned("By"),
+        reason: owned("Reason"),
     })
 }

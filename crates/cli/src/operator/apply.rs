@@ -23,7 +23,10 @@ use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::operator::plan::{Plan, PlanItem};
 pub use failures::{ReplayFailure, add_reasons};
-pub use journal::{AuditEntry, AuditEvent, ClosingStep, CorruptAudit, History, ItemState, Journal};
+pub use journal::{
+    AuditEntry, AuditEvent, AuditPart, ClosingStep, CorruptAudit, FlushError, History, ItemState,
+    Journal,
+};
 pub use resume::{Drift, LedgerChange, drift};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
 pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, QueueSource};
@@ -129,6 +132,15 @@ pub enum ApplyError {
     Aws(#[from] AwsError),
     #[error("the audit file cannot be written; nothing more was sent")]
     Journal(#[from] io::Error),
+    #[error(transparent)]
+    Flush(#[from] FlushError),
+}
+
+impl ApplyError {
+    /// Returns true if the audit was not written, so that nothing may be added to it.
+    pub const fn is_about_audit(&self) -> bool {
+        matches!(self, Self::Journal(_) | Self::Flush(_))
+    }
 }
 
 /// A run of a plan, with its ports.
@@ -141,8 +153,10 @@ pub struct Apply<'a, L, S, T> {
     pub sender: T,
     pub journal: &'a mut dyn Journal,
     pub options: Options,
-    /// The operator's name, for the audit.
+    /// The operator's name, for the audit and the ledger.
     pub by: String,
+    /// The reason of this run, if it is not that of the plan.
+    pub reason: Option<String>,
     pub clock: &'a dyn Clock,
     pub stop: &'a CancellationToken,
     pub progress: &'a dyn Progress,
@@ -184,15 +198,18 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             to: self.sender.name(),
             direct: !self.sender.is_followed(),
             resumed: self.history.hash.is_some(),
+            reason: self.reason.clone(),
         })?;
+        self.journal.flush().await?;
         let mut run = Run::default();
         let stop_reason = self.waves(&mut run).await;
         self.source.release_unsent().await;
         self.progress.end();
         // After a failed write, the audit may end in an incomplete line, which no line may follow.
-        if !matches!(stop_reason, Err(ApplyError::Journal(_))) {
+        if !stop_reason.as_ref().is_err_and(ApplyError::is_about_audit) {
             let reason = stop_reason.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             self.write(AuditEvent::Ended { reason })?;
+            self.journal.flush().await?;
         }
         let open = run.open.keys().map(|index| self.item(*index).shown());
         Ok(Summary {

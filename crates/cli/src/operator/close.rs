@@ -38,6 +38,8 @@ pub struct Close<'a, L, W, M> {
     pub journal: &'a mut dyn Journal,
     /// The operator's name, for audit and ledger.
     pub by: String,
+    /// The reason of this run, if it is not that of the plan.
+    pub reason: Option<String>,
     /// The place to which the events are moved, for the audit.
     pub to: String,
     pub clock: &'a dyn Clock,
@@ -93,18 +95,21 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
             to: self.to.clone(),
             direct: false,
             resumed: self.history.hash.is_some(),
+            reason: self.reason.clone(),
         })?;
+        self.journal.flush().await?;
         let mut summary = CloseSummary::default();
         let ended = self.items(&mut summary).await;
         self.mover.release().await;
         self.progress.end();
-        if !matches!(ended, Err(ApplyError::Journal(_))) {
+        if !ended.as_ref().is_err_and(ApplyError::is_about_audit) {
             let reason = match &ended {
                 Ok(()) if summary.interrupted => "interrupted".to_owned(),
                 Ok(()) => "done".to_owned(),
                 Err(error) => error.to_string(),
             };
             self.write(AuditEvent::Ended { reason })?;
+            self.journal.flush().await?;
         }
         ended.map(|()| summary)
     }
@@ -149,7 +154,7 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
             return self.changed(item, summary);
         }
         let is_begun = self.history.states.contains_key(place(item));
-        self.begin(item, ClosingStep::Copy)?;
+        self.begin(item, ClosingStep::Copy).await?;
         let first_seen = record.as_ref().and_then(|record| record.first_seen);
         let original = match self.mover.copy(item, first_seen).await? {
             Copied::Verified(original) => original,
@@ -164,13 +169,13 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
         };
         self.done(item, ClosingStep::Copy, Some(&original.copy))?;
         if standing == LedgerFit::Planned {
-            self.begin(item, ClosingStep::Ledger)?;
+            self.begin(item, ClosingStep::Ledger).await?;
             if !self.write_ledger(item, &original).await? {
                 return self.changed(item, summary);
             }
             self.done(item, ClosingStep::Ledger, None)?;
         }
-        self.begin(item, ClosingStep::Delete)?;
+        self.begin(item, ClosingStep::Delete).await?;
         if let Err(reason) = self.mover.remove(item).await? {
             let text =
                 format!("{} is {}, but its original stays: {reason}", item.shown(), self.outcome());
@@ -223,9 +228,10 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
         self.write(AuditEvent::NotClosed { key, place, reason })
     }
 
-    fn begin(&mut self, item: &PlanItem, step: ClosingStep) -> Result<(), ApplyError> {
+    async fn begin(&mut self, item: &PlanItem, step: ClosingStep) -> Result<(), ApplyError> {
         let (key, place) = (item.key.clone(), place(item).to_owned());
-        self.write(AuditEvent::StepBegun { key, place, step })
+        self.write(AuditEvent::StepBegun { key, place, step })?;
+        Ok(self.journal.flush().await?)
     }
 
     fn done(

@@ -2,7 +2,7 @@
 //!
 //! A place that cannot be read does not end the search. The trace names the place with the problem.
 
-mod audits;
+pub(crate) mod audits;
 mod log_lines;
 mod places;
 mod standing;

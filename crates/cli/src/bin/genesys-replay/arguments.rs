@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands;
 use crate::commands::genesys_replay::{FormerReplayArgs, GenesysCommand};
+use crate::commands::plans::PlansCommand;
 use crate::exit::EXIT_CODES;
 use crate::global_arguments::GlobalArgs;
 
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     Plan(commands::plan::PlanArgs),
     Edit(commands::edit::EditArgs),
     Apply(commands::apply::ApplyArgs),
+    #[command(subcommand)]
+    Plans(PlansCommand),
+    History(commands::history::HistoryArgs),
     Trace(commands::trace::TraceArgs),
     Discard(commands::discard::DiscardArgs),
     Restore(commands::restore::RestoreArgs),

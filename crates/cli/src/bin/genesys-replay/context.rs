@@ -10,6 +10,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
 use genesys_replay_cli::deployment::functions::DeployedFunction;
 use genesys_replay_cli::deployment::source_mapping::{SourceMapping, choose};
+use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::queue::sqs::SqsReader;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     common: GlobalArgs,
     aws: OnceCell<SdkConfig>,
     function: OnceCell<Option<DeployedFunction>>,
+    identity: OnceCell<Option<String>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Bar,
 }
@@ -33,6 +35,7 @@ impl Context {
             common,
             aws: OnceCell::new(),
             function: OnceCell::new(),
+            identity: OnceCell::new(),
             clock: Arc::new(SystemClock),
             progress: Bar::default(),
         }
@@ -80,6 +83,25 @@ impl Context {
                 )
             })
             .await
+    }
+
+    /// Returns the operator for plan, audit and ledger: the given name, and the AWS identity of the calls.
+    pub(crate) async fn author(&self, name: Option<&str>) -> anyhow::Result<String> {
+        let aws = self.aws().await?;
+        let identity = self.identity.get_or_init(|| async {
+            let identity = app::identity(aws).await;
+            if let Err(error) = &identity {
+                self.progress.warn(&format!("{error}; the author is recorded without it"));
+            }
+            identity.ok()
+        });
+        let name = name.filter(|name| !name.is_empty());
+        Ok(match (name, identity.await) {
+            (Some(name), Some(identity)) => format!("{name} ({identity})"),
+            (Some(author), None) => author.to_owned(),
+            (None, Some(identity)) => identity.clone(),
+            (None, None) => "unknown".to_owned(),
+        })
     }
 
     /// Returns the global arguments as they were given.

@@ -20,6 +20,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         Command::Plan(command) => command.run(&context).await,
         Command::Edit(command) => command.run(&context).await,
         Command::Apply(command) => Box::pin(command.run(&context)).await,
+        Command::Plans(command) => Box::pin(command.run(&context)).await,
+        Command::History(command) => Box::pin(command.run(&context)).await,
         Command::Trace(command) => Box::pin(command.run(&context)).await,
         Command::Discard(command) => Box::pin(command.run(&context)).await,
         Command::Restore(command) => Box::pin(command.run(&context)).await,

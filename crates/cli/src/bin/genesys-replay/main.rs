@@ -12,6 +12,7 @@ mod exit;
 mod files;
 mod global_arguments;
 mod interrupt;
+mod plan_place;
 mod table;
 mod terminal;
 mod time_argument;

@@ -12,7 +12,7 @@ use genesys_replay_storage::dynamodb::item::{Item, NOT_BEFORE, REPLAYED, text};
 use crate::calls::answered;
 use crate::ledger::{ClosingDecision, ExpectedItem, LedgerWriter, UnclaimedItem};
 
-/// The attribute with the id of the plan that discarded or restored the event.
+/// The attribute with the id of the last plan that sent, discarded or restored the event.
 pub(super) const PLAN_ID: &str = "PlanId";
 
 /// The error code of a refused conditional write.

@@ -62,6 +62,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                     LedgerPoll::Waiting | LedgerPoll::Deferred => others += 1,
                 }
             }
+            self.journal.flush().await?;
             let deferred = deferrals.len();
             // Follow the last wave until all is settled, but earlier waves only until nothing is waiting.
             if waiting == 0 && (!run.todo.is_empty() || deferred + others == 0) {

@@ -1,8 +1,10 @@
 //! The audit of a run: each step with its time, and the operator.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::{future, io};
 
+use futures_util::future::BoxFuture;
+use genesys_replay::aws::AwsError;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub enum AuditEvent {
         /// True if the dead letters are sent directly to their targets.
         direct: bool,
         resumed: bool,
+        /// The reason of this run, if it is not that of the plan.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     Wave {
         size: usize,
@@ -102,6 +107,44 @@ pub enum AuditEvent {
         /// The reason, in one sentence.
         reason: String,
     },
+    /// The first line of a part of an audit that is shared in a bucket.
+    Part(AuditPart),
+    /// Another operator continues the plan.
+    TakenOver {
+        by: String,
+        /// The former operator.
+        from: String,
+    },
+    /// The plan is not applied any more.
+    Aborted {
+        by: String,
+        reason: String,
+    },
+    /// The plan was edited, and is not applied any more.
+    Superseded {
+        by: String,
+        /// The id of the newer plan.
+        newer: String,
+    },
+}
+
+/// The place of a part in its audit, and its writer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPart {
+    pub plan: String,
+    /// The number of the part, from 1.
+    pub number: u64,
+    /// SHA-256 of the part before, in hexadecimal digits; `None` in the first part.
+    pub previous: Option<String>,
+    /// Identifies the process that wrote the part.
+    pub run: String,
+    /// The number of the first part that this process wrote.
+    pub begun: u64,
+    pub by: String,
+    /// The name of the writer's computer, if it is known.
+    pub host: Option<String>,
+    /// The number of settled dead letters, with those of this part.
+    pub settled: usize,
 }
 
 /// The steps of a discard or restore of one dead letter, in this order.
@@ -116,11 +159,34 @@ pub enum ClosingStep {
     Delete,
 }
 
-/// The writer of the audit. `Ok` means that the entry outlives the process.
+/// The writer of the audit. An entry outlives the process after the next flush.
 pub trait Journal: Send {
     /// # Errors
     /// [`io::Error`]: the entry may be missing, so nothing more may be sent.
     fn write(&mut self, entry: &AuditEntry) -> io::Result<()>;
+
+    /// Stores the written entries. Called before each send and after its results, and often during a wait. An audit that
+    /// stores each entry at once has nothing to do.
+    ///
+    /// # Errors
+    /// [`FlushError`]: entries may be missing, or another process continues the plan, so nothing more may be sent.
+    fn flush(&mut self) -> BoxFuture<'_, Result<(), FlushError>> {
+        Box::pin(future::ready(Ok(())))
+    }
+}
+
+/// The reason why an audit was not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlushError {
+    #[error("the audit cannot be stored; nothing more was sent")]
+    NotStored(#[from] AwsError),
+    #[error("{by} continues or ended this plan in another process; nothing more was sent")]
+    Superseded {
+        /// The writer of the other part.
+        by: String,
+    },
+    #[error("the audit is stored too slowly; nothing more was sent")]
+    TooSlow,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +241,14 @@ impl History {
         Ok(history)
     }
 
-    fn add(&mut self, event: AuditEvent) {
+    /// Returns the number of settled items.
+    pub fn settled(&self) -> usize {
+        let is_settled = |state: &&ItemState| matches!(state, ItemState::Settled { .. });
+        self.states.values().filter(is_settled).count()
+    }
+
+    /// Adds the next entry of an audit.
+    pub(crate) fn add(&mut self, event: AuditEvent) {
         let mut set = |key, state| drop(self.states.insert(key, state));
         match event {
             AuditEvent::Begun { hash, direct, .. } => {
@@ -207,7 +280,11 @@ impl History {
             AuditEvent::Wave { .. }
             | AuditEvent::StepDone { .. }
             | AuditEvent::NotClosed { .. }
-            | AuditEvent::Ended { .. } => {}
+            | AuditEvent::Ended { .. }
+            | AuditEvent::Part(_)
+            | AuditEvent::TakenOver { .. }
+            | AuditEvent::Aborted { .. }
+            | AuditEvent::Superseded { .. } => {}
         }
     }
 }

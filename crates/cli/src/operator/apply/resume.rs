@@ -131,6 +131,6 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         }
         // Release the other received messages, so that the first wave can receive them.
         self.source.release_unsent().await;
-        Ok(())
+        Ok(self.journal.flush().await?)
     }
 }

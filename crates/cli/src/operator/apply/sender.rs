@@ -5,13 +5,14 @@ use std::time::Duration;
 use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::ReplayNote;
 use genesys_replay::message::{Message, MessageId, resent};
-use genesys_replay::queue::{MessageSender, PutError};
+use genesys_replay::queue::{MessageSender, NewMessage, PutError, takes};
 use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::ReplayOutcome;
 use crate::queue::QueueReader;
-use crate::resend::new_message;
+use crate::resend::{new_message, without_note};
 
 /// The maximum time of a call in this process: the function's timeout in the template.
 const INVOCATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,8 +49,12 @@ pub trait Sender {
     -> impl Future<Output = Result<Vec<SendResult>, AwsError>>;
 }
 
-/// Returns a message as a plan sends it: with the plan's id and, if the event has no id, the original message's id.
-pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
+/// The maximum length of a text about a plan in a message, in characters.
+const MAX_NOTE_CHARS: usize = 256;
+
+/// Returns a message as a plan sends it: with the plan's id, the operator and the reason, and, if the event has no id, the
+/// original message's id.
+pub fn tag_with_plan(mut message: Message, note: ReplayNote<'_>) -> Message {
     let has_id = match parse(&message) {
         ParsedMessage::DeadLetter(dead_letter) => dead_letter.event_id.is_some(),
         ParsedMessage::Unreplayable(_) => true,
@@ -59,8 +64,24 @@ pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
         let id = message.id.to_string();
         message.attributes.insert(resent::EVENT_ID.to_owned(), id);
     }
-    message.attributes.insert(resent::PLAN.to_owned(), plan.to_owned());
+    // The message may have the attributes of an earlier plan.
+    for (name, value) in
+        [(resent::PLAN, Some(note.plan)), (resent::BY, note.by), (resent::REASON, note.reason)]
+    {
+        message.typed.remove(name);
+        match value.map(sendable) {
+            Some(value) => message.attributes.insert(name.to_owned(), value),
+            None => message.attributes.remove(name),
+        };
+    }
     message
+}
+
+/// Returns the begin of a text, in characters that SQS accepts.
+fn sendable(text: &str) -> String {
+    let characters = text.chars().take(MAX_NOTE_CHARS);
+    let is_sendable = |it: char| !it.is_control() && takes(it.encode_utf8(&mut [0; 4]));
+    characters.map(|it| if is_sendable(it) { it } else { ' ' }).collect()
 }
 
 pub struct QueueSender<I, Q> {
@@ -68,6 +89,31 @@ pub struct QueueSender<I, Q> {
     /// The same queue, for its depth.
     pub queue: Q,
     pub name: String,
+}
+
+impl<I: MessageSender, Q> QueueSender<I, Q> {
+    /// Sends the messages again that are only too long with the operator and the reason. Returns all answers.
+    async fn without_notes(
+        &self,
+        messages: &[NewMessage],
+        mut answers: Vec<Result<MessageId, PutError>>,
+    ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
+        let is_too_long = |answer| matches!(answer, &Err(PutError::TooLong { .. }));
+        let (indices, shorter): (Vec<usize>, Vec<NewMessage>) = messages
+            .iter()
+            .zip(&answers)
+            .enumerate()
+            .filter(|(_, (_, answer))| is_too_long(answer))
+            .filter_map(|(index, (message, _))| Some((index, without_note(message)?)))
+            .unzip();
+        if !shorter.is_empty() {
+            let again = self.sender.send_all(&shorter).await?;
+            for (index, answer) in indices.into_iter().zip(again) {
+                answers[index] = answer;
+            }
+        }
+        Ok(answers)
+    }
 }
 
 impl<I: MessageSender, Q: QueueReader> Sender for QueueSender<I, Q> {
@@ -94,7 +140,8 @@ impl<I: MessageSender, Q: QueueReader> Sender for QueueSender<I, Q> {
         });
         let refusals: Vec<Option<String>> =
             prepared.map(|message| message.map(|message| accepted.push(message)).err()).collect();
-        let mut answers = self.sender.send_all(&accepted).await?.into_iter();
+        let answers = self.sender.send_all(&accepted).await?;
+        let mut answers = self.without_notes(&accepted, answers).await?.into_iter();
         let sendings = refusals.into_iter().map(|refusal| match refusal {
             Some(reason) => SendResult::NotSent(reason),
             None => match answers.next() {

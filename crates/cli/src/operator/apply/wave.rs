@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use genesys_replay::ledger::ReplayNote;
 use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::time::Instant;
@@ -95,8 +96,11 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     ) -> Result<(), ApplyError> {
         let mut indices = Vec::new();
         let mut messages: Vec<Message> = Vec::new();
+        let reason = self.reason.as_ref().unwrap_or(&self.plan.content.reason);
+        let (by, reason) = (self.by.clone(), reason.clone());
+        let note = ReplayNote { plan: &self.plan.id, by: Some(&by), reason: Some(&reason) };
         for (index, message) in fetched {
-            match message.map(|message| tag_with_plan(message, &self.plan.id)) {
+            match message.map(|message| tag_with_plan(message, note)) {
                 // The ledger would treat this message as another event.
                 Ok(message) if !self.is_of(&message, self.item(index)) => {
                     let reason = "the event would now go to another target: make a new plan";
@@ -115,7 +119,9 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         let keys = indices.iter().map(|index| self.item(*index).key.clone());
         let keys = keys.collect();
         self.write(AuditEvent::Sending { keys })?;
+        self.journal.flush().await?;
         let sendings = self.sender.send(&messages).await?;
+        let mut leaving = Vec::new();
         for (index, sending) in indices.into_iter().zip(sendings) {
             wave.sent += 1;
             match sending {
@@ -125,14 +131,14 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                     run.open.insert(index, message_id.clone());
                     let key = self.item(index).key.clone();
                     self.write(AuditEvent::Sent { key, message_id })?;
-                    self.remove_from_source(run, index).await?;
+                    leaving.push(index);
                 }
                 SendResult::Settled(outcome) => {
                     wave.failed += usize::from(outcome.code().is_some());
                     self.settle(run, index, &outcome)?;
                     // A dead letter that failed without an archive stays in its source.
                     if !matches!(outcome, ReplayOutcome::Failed(_)) {
-                        self.remove_from_source(run, index).await?;
+                        leaving.push(index);
                     }
                 }
                 SendResult::NotSent(reason) => {
@@ -148,7 +154,12 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 }
             }
         }
-        Ok(())
+        // A dead letter leaves its source only when the audit has its result.
+        self.journal.flush().await?;
+        for index in leaving {
+            self.remove_from_source(run, index).await?;
+        }
+        Ok(self.journal.flush().await?)
     }
 
     /// Removes a sent dead letter from its source, and writes the result to the audit.

@@ -26,9 +26,8 @@ fn standing(plan: &str, kind: ClosingKind, item: &PlanItem, record: Option<&Reco
         ClosingKind::Discard => Status::Discarded,
         ClosingKind::Restore => Status::Archived,
     };
-    let is_ours = |record: &Record| {
-        record.status == Some(closed) && record.closed_by.as_deref() == Some(plan)
-    };
+    let is_ours =
+        |record: &Record| record.status == Some(closed) && record.plan.as_deref() == Some(plan);
     match record {
         Some(record) if is_ours(record) => LedgerFit::ByThisPlan,
         None if kind == ClosingKind::Restore => LedgerFit::ByThisPlan,
@@ -54,7 +53,7 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
     ) -> Result<bool, AwsError> {
         let decision = ClosingDecision {
             plan: &self.plan.id,
-            reason: &self.plan.content.reason,
+            reason: self.reason.as_deref().unwrap_or(&self.plan.content.reason),
             by: &self.by,
             now: self.clock.now(),
         };

@@ -122,15 +122,18 @@ fn restored(
     }
 }
 
+/// The attributes that an earlier plan gave a message.
+const OF_A_PLAN: [&str; 4] = [resent::PLAN, resent::BY, resent::REASON, resent::EVENT_ID];
+
 /// Returns a message for the queue without a change of its target.
 fn whole(message: Message) -> Result<Message, Unusable> {
     let moved_id = message.moved_from().map(|_| message.id.to_string());
     let mut restored = imported_message(message.body)?;
     (restored.attributes, restored.typed) = (message.attributes, message.typed);
     restored.group = message.group;
-    restored.attributes.retain(|name, value| {
-        name != resent::PLAN && name != resent::EVENT_ID && !value.is_empty()
-    });
+    restored
+        .attributes
+        .retain(|name, value| !OF_A_PLAN.contains(&name.as_str()) && !value.is_empty());
     if let Some(id) = moved_id {
         restored.attributes.entry(resent::MESSAGE_ID.to_owned()).or_insert(id);
     }

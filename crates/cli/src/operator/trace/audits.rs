@@ -61,7 +61,7 @@ fn entries(audit: &AuditText) -> impl Iterator<Item = AuditEntry> {
 }
 
 /// Returns the event's key and the step in words; `None` for steps that are not about one event.
-fn step<'e>(event: &'e AuditEvent, plan: &str) -> Option<(&'e str, String)> {
+pub(crate) fn step<'e>(event: &'e AuditEvent, plan: &str) -> Option<(&'e str, String)> {
     match event {
         AuditEvent::Sent { key, message_id } => {
             Some((key, format!("sent again by {plan}, as message {message_id}")))
@@ -88,6 +88,10 @@ fn step<'e>(event: &'e AuditEvent, plan: &str) -> Option<(&'e str, String)> {
         | AuditEvent::Sending { .. }
         | AuditEvent::LeftQueue { .. }
         | AuditEvent::LeftParking { .. }
-        | AuditEvent::Ended { .. } => None,
+        | AuditEvent::Ended { .. }
+        | AuditEvent::Part(_)
+        | AuditEvent::TakenOver { .. }
+        | AuditEvent::Aborted { .. }
+        | AuditEvent::Superseded { .. } => None,
     }
 }

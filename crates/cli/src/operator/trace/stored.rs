@@ -175,7 +175,17 @@ fn last_work(record: &Record) -> String {
         (true, _) | (false, Some(Status::Completed)) => format!(", {} has it", record.target),
         (false, _) => String::new(),
     };
-    format!("{status}{code} after attempt {}{round}{delivered}", record.attempts)
+    format!("{status}{code} after attempt {}{round}{delivered}{}", record.attempts, plan(record))
+}
+
+/// Returns the last plan of an event with its operator and reason.
+fn plan(record: &Record) -> String {
+    let Some(plan) = &record.plan else {
+        return String::new();
+    };
+    let by = record.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let reason = record.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("; {plan}{by}{reason}")
 }
 
 /// Reads an object. Returns no document if the object is not an archived dead letter, or cannot be read alone.

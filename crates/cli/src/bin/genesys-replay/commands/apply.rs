@@ -5,10 +5,11 @@ mod output;
 
 use std::ops::Bound::{Excluded, Included};
 use std::ops::RangeBounds;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::error::with_causes;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
@@ -21,12 +22,10 @@ use genesys_replay_lambda::app as wiring;
 
 use super::close::ClosingRun;
 use super::plan::dead_letters;
-use crate::audit_file::AuditFile;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::files;
+use crate::plan_place::{PlanJournal, PlanPlace};
 use crate::{interrupt, terminal};
-pub(super) use checks::read;
 pub(super) use output::{MAX_NAMED, named};
 
 /// Send the dead letters of a plan again, in waves that grow only while they succeed. Does nothing without --yes.
@@ -43,7 +42,7 @@ Examples:
   # Resume after Ctrl-C, or after the cause of the failures is repaired:
   genesys-replay apply plan.json --function replay --yes --resume")]
 pub(crate) struct ApplyArgs {
-    /// The plan.
+    /// The plan: a file, or the id of a shared plan. The begin of the id is enough.
     plan: PathBuf,
     /// Send; otherwise only print a preview.
     #[arg(long)]
@@ -70,9 +69,12 @@ pub(crate) struct ApplyArgs {
     /// The time to follow a wave before the wave counts as stuck, such as 15m.
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
     wait: Duration,
-    /// The operator's name, for the audit.
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
+    /// The reason of this run, if it is not that of the plan; for audit and ledger.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    reason: Option<String>,
+    /// The operator's name, for audit and ledger. They also have the operator's AWS identity.
+    #[arg(long, value_name = "NAME", env = "USER")]
+    by: Option<String>,
 }
 
 /// The destinations of dead letters.
@@ -82,24 +84,33 @@ enum DestinationArg {
     Target,
 }
 
+/// The audit of a run, and its writer.
+struct RunAudit {
+    journal: PlanJournal,
+    history: History,
+    by: String,
+}
+
 impl ApplyArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let plan = read(&self.plan)?;
+        let place = PlanPlace::of(context, &self.plan).await?;
+        let plan = place.read().await?;
         if let Some(newer) = &plan.superseded_by {
             let what = format!("{} was superseded by {newer}", plan.id);
             Err(UserError::new(what, "apply the newer plan"))?;
         }
         if let Some(kind) = plan.content.kind.closing() {
             self.refuse_sending_options(plan.content.kind)?;
-            let run = ClosingRun { path: &self.plan, plan: &plan, kind };
+            let reason = self.reason.as_deref();
+            let run = ClosingRun { place: &place, plan: &plan, kind, reason };
             return if self.yes {
-                run.apply(context, self.resume, &self.by).await
+                let by = context.author(self.by.as_deref()).await?;
+                run.apply(context, self.resume, &by).await
             } else {
                 run.preview(context).await
             };
         }
         let aws = context.aws().await?;
-        let audit = files::audit_of(&self.plan);
         if self.to == DestinationArg::Queue
             && let Some(refusal) = checks::paused(context, &plan).await?
         {
@@ -109,15 +120,17 @@ impl ApplyArgs {
             terminal::say(&format!("warning: {refusal}"));
         }
         if !self.yes {
-            return self.preview(context, &plan).await;
+            return self.preview(context, &place, &plan).await;
         }
-        let journal = self.open(context, &plan).await?;
+        let by = context.author(self.by.as_deref()).await?;
+        let (journal, history) = self.open(context, &place, &plan, &by).await?;
+        let audit = RunAudit { journal, history, by };
         let summary = match self.to {
             DestinationArg::Queue => {
                 let queue = app::reader(aws, &plan.content.queue_arn).await?;
                 let (sender, name) = (app::sender(aws, &queue), queue.arn().to_owned());
                 let sender = QueueSender { sender, queue, name };
-                Box::pin(self.send_from_source(context, &plan, journal, sender)).await
+                Box::pin(self.send_from_source(context, &plan, audit, sender)).await
             }
             DestinationArg::Target => {
                 let settings = context.variables().await?.function()?;
@@ -127,18 +140,18 @@ impl ApplyArgs {
                     queue_arn: plan.content.queue_arn.clone(),
                     function_arn: function.map(|it| it.arn.clone()).unwrap_or_default(),
                 };
-                Box::pin(self.send_from_source(context, &plan, journal, sender)).await
+                Box::pin(self.send_from_source(context, &plan, audit, sender)).await
             }
         };
         let error = match summary {
-            Ok(summary) => return self.report(context, &plan, &summary, &audit),
+            Ok(summary) => return self.report(context, &place, &plan, &summary),
             Err(error) => error,
         };
-        if files::was_begun(&self.plan) {
-            let (audit, hint) = (audit.display(), self.resume_hint(context));
+        if place.was_begun().await.unwrap_or(true) {
+            let (audit, hint) = (place.audit(), self.resume_hint(context, &place));
             terminal::say(&format!("stopped: {audit} lists the sent dead letters; {hint}"));
         }
-        if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
+        if error.downcast_ref().is_some_and(ApplyError::is_about_audit) {
             terminal::say(&format!("error: {}", with_causes(error.as_ref())));
             return Ok(ExitStatus::Aborted);
         }
@@ -170,10 +183,15 @@ impl ApplyArgs {
     }
 
     /// Opens the audit, if the plan can be applied unchanged.
-    async fn open(&self, context: &Context, plan: &Plan) -> anyhow::Result<(AuditFile, History)> {
-        let audit = files::audit_of(&self.plan);
-        checks::resume(&self.plan, plan, self.resume)?;
-        let (journal, history) = AuditFile::open(&audit)?;
+    async fn open(
+        &self,
+        context: &Context,
+        place: &PlanPlace,
+        plan: &Plan,
+        by: &str,
+    ) -> anyhow::Result<(PlanJournal, History)> {
+        checks::resume(place, plan, self.resume).await?;
+        let (journal, history) = place.open(context, by).await?;
         let fits = async {
             let direct = self.to == DestinationArg::Target;
             checks::history(plan, &history, self.resume, direct)?;
@@ -191,7 +209,7 @@ impl ApplyArgs {
         &self,
         context: &Context,
         plan: &Plan,
-        audit: (AuditFile, History),
+        audit: RunAudit,
         sender: impl Sender,
     ) -> anyhow::Result<Summary> {
         let aws = context.aws().await?;
@@ -211,7 +229,7 @@ impl ApplyArgs {
         &self,
         context: &Context,
         plan: &Plan,
-        (mut journal, history): (AuditFile, History),
+        RunAudit { mut journal, history, by }: RunAudit,
         source: impl DeadLetterSource,
         sender: impl Sender,
     ) -> anyhow::Result<Summary> {
@@ -227,7 +245,8 @@ impl ApplyArgs {
             sender,
             journal: &mut journal,
             options: self.options(),
-            by: self.by.clone(),
+            by,
+            reason: self.reason.clone(),
             clock: context.clock.as_ref(),
             stop: &interrupt::listen(),
             progress: &context.progress,
@@ -235,7 +254,7 @@ impl ApplyArgs {
         let mut summary = run.run().await.map_err(|error| match error {
             // Unwrapped, so that its remedy is found.
             ApplyError::Aws(error) => anyhow::Error::from(error),
-            ApplyError::Journal(_) => error.into(),
+            ApplyError::Journal(_) | ApplyError::Flush(_) => error.into(),
         })?;
         let archive = settings.archive.as_ref();
         let archive = archive.map(|it| (app::archive(aws, &it.bucket), it.prefix.as_str()));
@@ -245,14 +264,14 @@ impl ApplyArgs {
     }
 
     /// Returns the command that resumes this run.
-    fn resume_hint(&self, context: &Context) -> String {
+    fn resume_hint(&self, context: &Context, place: &PlanPlace) -> String {
         let to = match self.to {
             DestinationArg::Queue => "",
             DestinationArg::Target => " --to target",
         };
         format!(
             "to resume: genesys-replay apply {} --yes --resume{to}{}",
-            self.plan.display(),
+            place.argument(),
             context.common_arguments()
         )
     }
@@ -267,9 +286,13 @@ impl ApplyArgs {
         }
     }
 
-    async fn preview(&self, context: &Context, plan: &Plan) -> anyhow::Result<ExitStatus> {
-        let audit = files::audit_of(&self.plan);
-        let history = if audit.exists() { AuditFile::open(&audit)?.1 } else { History::default() };
+    async fn preview(
+        &self,
+        context: &Context,
+        place: &PlanPlace,
+        plan: &Plan,
+    ) -> anyhow::Result<ExitStatus> {
+        let history = place.history().await?;
         checks::all(context, plan, &history).await?;
         let (count, begun) = (plan.content.items.len(), history.states.len());
         let to = match self.to {
@@ -290,15 +313,16 @@ impl ApplyArgs {
     fn report(
         &self,
         context: &Context,
+        place: &PlanPlace,
         plan: &Plan,
         summary: &Summary,
-        audit: &Path,
     ) -> anyhow::Result<ExitStatus> {
+        let audit = place.audit();
         context.print(
-            || terminal::fitted(&output::summary(plan, summary, audit)),
-            || output::summary_json(plan, summary, audit),
+            || terminal::fitted(&output::summary(plan, summary, &audit)),
+            || output::summary_json(plan, summary, &audit),
         )?;
-        let resume_hint = self.resume_hint(context);
+        let resume_hint = self.resume_hint(context, place);
         Ok(match summary.stop_reason {
             StopReason::Done if summary.is_well() => ExitStatus::Success,
             StopReason::Done => ExitStatus::Findings,

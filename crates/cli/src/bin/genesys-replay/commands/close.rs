@@ -2,8 +2,6 @@
 
 mod output;
 
-use std::path::Path;
-
 use genesys_replay::destination::Redirects;
 use genesys_replay::error::with_causes;
 use genesys_replay_cli::app;
@@ -19,19 +17,20 @@ use genesys_replay_version::PROGRAM;
 use super::apply::checks;
 use super::place_arguments::PlaceArgs;
 use super::plan::dead_letters;
-use crate::audit_file::AuditFile;
+use super::plan_output::PlanOutputArgs;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::files::Replaceable;
 use crate::global_arguments::Output;
-use crate::{files, interrupt, terminal};
+use crate::plan_place::{PlanJournal, PlanPlace};
+use crate::{interrupt, terminal};
 
 /// The arguments of a plan that discards or restores.
 pub(super) struct ClosingPlan<'a> {
     pub(super) kind: ClosingKind,
     pub(super) reason: &'a str,
-    pub(super) by: &'a str,
-    pub(super) out: &'a Path,
+    pub(super) by: Option<&'a str>,
+    /// The place of the plan, and the name of its file.
+    pub(super) output: (&'a PlanOutputArgs, &'static str),
     /// True to apply the plan at once.
     pub(super) yes: bool,
     /// `None` to read the folder of discarded events.
@@ -49,23 +48,23 @@ const fn words(kind: ClosingKind) -> (&'static str, &'static str) {
 
 /// Makes a plan and, with `--yes`, applies it.
 pub(super) async fn run(context: &Context, draft: ClosingPlan<'_>) -> anyhow::Result<ExitStatus> {
-    if draft.out.exists() {
-        Err(UserError::new(
-            format!("{} already exists", draft.out.display()),
-            "name another file (--out), or delete it: a plan is never overwritten",
-        ))?;
-    }
-    let plan = draft.plan(context).await?;
+    let (output, file) = draft.output;
+    let place = output.place(context, file).await?;
+    let by = context.author(draft.by).await?;
+    let plan = draft.plan(context, &by).await?;
+    let shown = place.shown(&plan);
     let (verb, past) = words(draft.kind);
     let is_empty = plan.content.items.is_empty();
     if !is_empty {
-        files::write_whole(draft.out, Replaceable::Nothing, plan.write()?.as_bytes())?;
+        place.write(&plan).await?;
     }
+    let place = place.written(&plan);
+    let named = place.argument();
     // A run has its own document, which contains the excluded dead letters too.
     if is_empty || !draft.yes || context.output() == Output::Text {
         context.print(
-            || terminal::fitted(&output::plan(&plan, verb, draft.out)),
-            || output::plan_json(&plan, draft.out),
+            || terminal::fitted(&output::plan(&plan, verb, &shown)),
+            || output::plan_json(&plan, &named),
         )?;
     }
     if is_empty {
@@ -76,18 +75,17 @@ pub(super) async fn run(context: &Context, draft: ClosingPlan<'_>) -> anyhow::Re
     }
     if !draft.yes {
         terminal::say(&format!(
-            "nothing was {past}; check the plan, then run: genesys-replay apply {} --yes{}",
-            draft.out.display(),
+            "nothing was {past}; check the plan, then run: genesys-replay apply {named} --yes{}",
             context.common_arguments()
         ));
         return Ok(ExitStatus::Success);
     }
-    let run = ClosingRun { path: draft.out, plan: &plan, kind: draft.kind };
-    run.apply(context, false, draft.by).await
+    let run = ClosingRun { place: &place, plan: &plan, kind: draft.kind, reason: None };
+    run.apply(context, false, &by).await
 }
 
 impl ClosingPlan<'_> {
-    async fn plan(&self, context: &Context) -> anyhow::Result<Plan> {
+    async fn plan(&self, context: &Context, by: &str) -> anyhow::Result<Plan> {
         let settings = context.settings().await?;
         let archive = archive(settings.archive.as_ref())?;
         let queue = context.queue().await?;
@@ -115,7 +113,7 @@ impl ClosingPlan<'_> {
         let (items, left_out) = builder.finish().await?;
         Ok(Plan::of(PlanContent {
             created_at: now.to_string(),
-            created_by: self.by.to_owned(),
+            created_by: by.to_owned(),
             written_by: Some(PROGRAM.to_owned()),
             reason: self.reason.to_owned(),
             kind: self.kind.into(),
@@ -146,18 +144,19 @@ fn archive(archive: Option<&ArchiveSettings>) -> Result<&ArchiveSettings, UserEr
     Ok(archive)
 }
 
-/// A plan that was read from its file.
+/// A plan that was read from its place.
 pub(super) struct ClosingRun<'a> {
-    pub(super) path: &'a Path,
+    pub(super) place: &'a PlanPlace,
     pub(super) plan: &'a Plan,
     pub(super) kind: ClosingKind,
+    /// The reason of this run, if it is not that of the plan.
+    pub(super) reason: Option<&'a str>,
 }
 
 impl ClosingRun<'_> {
     /// Prints a preview.
     pub(super) async fn preview(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let audit = files::audit_of(self.path);
-        let history = if audit.exists() { AuditFile::open(&audit)?.1 } else { History::default() };
+        let history = self.place.history().await?;
         let (plan, begun) = (self.plan, history.states.len());
         let (verb, past) = words(self.kind);
         if history.hash.is_none() {
@@ -180,10 +179,10 @@ impl ClosingRun<'_> {
         resume: bool,
         by: &str,
     ) -> anyhow::Result<ExitStatus> {
-        let (path, plan) = (self.path, self.plan);
-        let audit = files::audit_of(path);
-        checks::resume(path, plan, resume)?;
-        let (journal, history) = AuditFile::open(&audit)?;
+        let (place, plan) = (self.place, self.plan);
+        let audit = place.audit();
+        checks::resume(place, plan, resume).await?;
+        let (journal, history) = place.open(context, by).await?;
         let fits = async {
             checks::history(plan, &history, resume, false)?;
             checks::queue(context, plan).await?;
@@ -199,7 +198,7 @@ impl ClosingRun<'_> {
         }
         let hint = format!(
             "to resume: genesys-replay apply {} --yes --resume{}",
-            path.display(),
+            place.argument(),
             context.common_arguments()
         );
         let (_, past) = words(self.kind);
@@ -220,10 +219,10 @@ impl ClosingRun<'_> {
             }
             Err(error) => error,
         };
-        if files::was_begun(path) {
-            terminal::say(&format!("stopped: {} lists the steps; {hint}", audit.display()));
+        if place.was_begun().await.unwrap_or(true) {
+            terminal::say(&format!("stopped: {audit} lists the steps; {hint}"));
         }
-        if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
+        if error.downcast_ref().is_some_and(ApplyError::is_about_audit) {
             terminal::say(&format!("error: {}", with_causes(error.as_ref())));
             return Ok(ExitStatus::Aborted);
         }
@@ -233,7 +232,7 @@ impl ClosingRun<'_> {
     async fn move_events(
         &self,
         context: &Context,
-        audit: (AuditFile, History),
+        audit: (PlanJournal, History),
         by: &str,
     ) -> anyhow::Result<CloseSummary> {
         let aws = context.aws().await?;
@@ -248,7 +247,8 @@ impl ClosingRun<'_> {
                 let ArchiveSettings { bucket, prefix } = archive(settings.archive.as_ref())?;
                 let archive = app::archive_writer(aws, bucket);
                 let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
-                let (reason, clock) = (&self.plan.content.reason, context.clock.as_ref());
+                let reason = self.reason.unwrap_or(&self.plan.content.reason);
+                let clock = context.clock.as_ref();
                 let mover = MessageMover::new(queue, &archive, prefix, reason, clock);
                 self.close(context, audit, mover, (bucket, by)).await
             }
@@ -258,7 +258,7 @@ impl ClosingRun<'_> {
     async fn close(
         &self,
         context: &Context,
-        (mut journal, history): (AuditFile, History),
+        (mut journal, history): (PlanJournal, History),
         mover: impl Mover,
         (bucket, by): (&str, &str),
     ) -> anyhow::Result<CloseSummary> {
@@ -273,6 +273,7 @@ impl ClosingRun<'_> {
             mover,
             journal: &mut journal,
             by: by.to_owned(),
+            reason: self.reason.map(str::to_owned),
             to: format!("s3://{bucket}"),
             clock: context.clock.as_ref(),
             stop: &interrupt::listen(),
@@ -281,7 +282,7 @@ impl ClosingRun<'_> {
         run.run().await.map_err(|error| match error {
             // Unwrapped, so that its remedy is found.
             ApplyError::Aws(error) => error.into(),
-            ApplyError::Journal(_) => error.into(),
+            ApplyError::Journal(_) | ApplyError::Flush(_) => error.into(),
         })
     }
 }

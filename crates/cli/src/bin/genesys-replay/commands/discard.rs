@@ -1,12 +1,11 @@
 //! `discard`: closes events for good.
 
-use std::path::PathBuf;
-
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay_cli::operator::plan::{ClosingKind, Selection};
 
 use super::close::{self, ClosingPlan};
 use super::place_arguments::PlaceArgs;
+use super::plan_output::PlanOutputArgs;
 use super::selection_arguments::SelectionArgs;
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -39,12 +38,11 @@ pub(crate) struct DiscardArgs {
     /// Discard at once; otherwise only write the plan.
     #[arg(long)]
     yes: bool,
-    /// The file to write.
-    #[arg(long, value_name = "FILE", default_value = "discard.json")]
-    out: PathBuf,
-    /// The operator's name, for plan, audit and ledger.
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
+    #[command(flatten)]
+    output: PlanOutputArgs,
+    /// The operator's name, for plan, audit and ledger. They also have the operator's AWS identity.
+    #[arg(long, value_name = "NAME", env = "USER")]
+    by: Option<String>,
 }
 
 impl DiscardArgs {
@@ -57,8 +55,8 @@ impl DiscardArgs {
         let draft = ClosingPlan {
             kind: ClosingKind::Discard,
             reason: &self.reason,
-            by: &self.by,
-            out: &self.out,
+            by: self.by.as_deref(),
+            output: (&self.output, "discard.json"),
             yes: self.yes,
             source: Some(&self.source),
             selection,

@@ -1,7 +1,7 @@
 //! `edit`: makes a new plan with changed bodies.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
@@ -10,14 +10,17 @@ use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, Queue
 use genesys_replay_cli::operator::plan::{
     Editing, Edits, Plan, PlanItem, PlanKind, PlanSource, Unfit,
 };
+use genesys_replay_cli::operator::plans::supersede;
 use serde_json::json;
 
-use super::apply::{MAX_NAMED, read};
+use super::apply::MAX_NAMED;
 use super::plan::dead_letters;
+use super::plan_output::{PlanOutput, PlanOutputArgs};
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files;
 use crate::files::Replaceable;
+use crate::plan_place::PlanPlace;
 use crate::terminal::one_line;
 
 /// Make a new plan that changes the bodies of dead letters with a JSON Patch, and show the difference. Sends nothing.
@@ -29,7 +32,7 @@ use crate::terminal::one_line;
   genesys-replay edit plan.json --patch patch.json --reason 'wrong wrap-up code' --out fixed.json
   genesys-replay edit plan.json --patch patch.json --id 8a1b... --reason 'this one only' --out fixed.json"#)]
 pub(crate) struct EditArgs {
-    /// The plan.
+    /// The plan: a file, or the id of a shared plan.
     plan: PathBuf,
     /// The JSON Patch (RFC 6902) for the body of each message, as in the queue; - is stdin.
     #[arg(long, value_name = "FILE")]
@@ -40,27 +43,38 @@ pub(crate) struct EditArgs {
     /// The reason, for later readers of the plan.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// The file to write.
-    #[arg(long, value_name = "FILE", default_value = "plan-edited.json")]
-    out: PathBuf,
+    #[command(flatten)]
+    output: PlanOutputArgs,
     /// Leave out dead letters that the patch does not fit, instead of refusing the whole edit. The new plan lists them.
     #[arg(long)]
     skip_unfit: bool,
     /// Show the difference of every body, not only of the first five.
     #[arg(long)]
     all: bool,
-    /// The name of the plan's author.
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
+    /// The name of the plan's author. The plan also has the author's AWS identity.
+    #[arg(long, value_name = "NAME", env = "USER")]
+    by: Option<String>,
 }
+
+/// The file of an edited plan.
+const EDITED_FILE: &str = "plan-edited.json";
 
 /// The maximum number of shown differences without `--all`.
 const MAX_DIFFS_SHOWN: usize = 5;
 
 impl EditArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let mut plan = read(&self.plan)?;
-        self.check(&plan)?;
+        let place = PlanPlace::of(context, &self.plan).await?;
+        let mut plan = place.read().await?;
+        self.check(&place, &plan).await?;
+        let output = match &place {
+            PlanPlace::File(_) if !self.output.is_given() => {
+                PlanOutput::file(Path::new(EDITED_FILE))?
+            }
+            PlanPlace::File(_) | PlanPlace::Shared(_) => {
+                self.output.place(context, EDITED_FILE).await?
+            }
+        };
         let editing = Editing::read(&files::read(&self.patch)?).map_err(|error| {
             UserError::new(
                 format!("{}: {error}", self.patch.display()),
@@ -79,16 +93,33 @@ impl EditArgs {
             }
         }?;
         let count = edits.len();
-        let (now, by) = (context.clock.now().to_string(), self.by.clone());
+        let now = context.clock.now().to_string();
         if count == 0 {
             let what = format!("the patch fits none of {}", dead_letters(unfit.len()));
             let remedy = "nothing was changed; correct the patch";
             Err(UserError::new(what, remedy).with_details(named(&plan, &unfit)))?;
         }
-        let edited = plan.edited(edits, &unfit, now, by, self.reason.clone());
-        files::write_whole(&self.out, Replaceable::Nothing, edited.write()?.as_bytes())?;
+        let by = context.author(self.by.as_deref()).await?;
+        let edited = plan.edited(edits, &unfit, now, by.clone(), self.reason.clone());
+        output.write(&edited).await?;
         plan.superseded_by = Some(edited.id.clone());
-        files::write_whole(&self.plan, Replaceable::Plan, plan.write()?.as_bytes())?;
+        match &place {
+            PlanPlace::File(path) => {
+                files::write_whole(path, Replaceable::Plan, plan.write()?.as_bytes())?;
+            }
+            PlanPlace::Shared(shared) => {
+                let chain = shared.chain().await?;
+                if chain.history.hash.is_some() {
+                    let what = format!("{} was applied meanwhile", plan.id);
+                    let remedy = format!("do not apply {}: it has the same events", edited.id);
+                    Err(UserError::new(what, remedy))?;
+                }
+                let mut journal = shared.journal(context, &chain, &by);
+                supersede(&mut journal, &by, &edited.id, context.clock.as_ref()).await?;
+            }
+        }
+        let place_shown = output.shown(&edited);
+        let argument = output.written(&edited).argument();
         let items = edited.content.items.len();
         context.print(
             || {
@@ -109,14 +140,14 @@ impl EditArgs {
                     skipped.unwrap_or_default(),
                     edited.id,
                     dead_letters(items),
-                    self.out.display(),
+                    place_shown,
                     one_line(&plan.id),
                 )
             },
             || {
                 let diffs = diffs.iter().map(|(key, diff)| json!({ "key": key, "diff": diff }));
                 json!({
-                    "plan": self.out,
+                    "plan": argument,
                     "id": edited.id,
                     "hash": edited.hash,
                     "items": items,
@@ -130,9 +161,9 @@ impl EditArgs {
         Ok(ExitStatus::Success)
     }
 
-    fn check(&self, plan: &Plan) -> Result<(), UserError> {
+    async fn check(&self, place: &PlanPlace, plan: &Plan) -> anyhow::Result<()> {
         let id = &plan.id;
-        let refused = |what, remedy: &str| Err(UserError::new(what, remedy));
+        let refused = |what, remedy: &str| Err(UserError::new(what, remedy).into());
         match plan.content.kind {
             PlanKind::Replay => {}
             kind @ (PlanKind::Discard | PlanKind::Restore) => {
@@ -144,13 +175,9 @@ impl EditArgs {
         if let Some(newer) = &plan.superseded_by {
             return refused(format!("{id} was superseded by {newer}"), "edit the newer plan");
         }
-        if files::was_begun(&self.plan) {
+        if place.was_begun().await? {
             let remedy = "make a new plan of the remaining dead letters: genesys-replay plan";
             return refused(format!("{id} has an earlier run"), remedy);
-        }
-        if self.out.exists() {
-            let what = format!("{} already exists", self.out.display());
-            return refused(what, "name another file: --out");
         }
         let known: BTreeSet<&str> = plan.content.items.iter().map(PlanItem::event_id).collect();
         match self.id.iter().find(|id| !known.contains(id.as_str())) {

@@ -1,7 +1,6 @@
 //! `plan`: writes a frozen list of dead letters that are sent again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::destination::{Arn, OriginalTargets, Redirects, ReplayTarget};
@@ -13,12 +12,12 @@ use genesys_replay_version::PROGRAM;
 use serde_json::json;
 
 use super::place_arguments::PlaceArgs;
+use super::plan_output::PlanOutputArgs;
 use super::selection_arguments::SelectionArgs;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::files::Replaceable;
 use crate::terminal::one_line;
-use crate::{files, table, terminal};
+use crate::{table, terminal};
 
 /// Select rejected dead letters and write a plan for their replay. Sends nothing.
 ///
@@ -58,24 +57,18 @@ pub(crate) struct PlanArgs {
     /// Also events that were archived longer ago than the ledger's retention and may have been delivered since.
     #[arg(long)]
     forgotten: bool,
-    /// The file to write.
-    #[arg(long, value_name = "FILE", default_value = "plan.json")]
-    out: PathBuf,
-    /// The name of the plan's author.
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
+    #[command(flatten)]
+    output: PlanOutputArgs,
+    /// The name of the plan's author. The plan also has the author's AWS identity.
+    #[arg(long, value_name = "NAME", env = "USER")]
+    by: Option<String>,
 }
 
 const REDIRECT_HINT: &str = "give the old and the new ARN: --redirect <old ARN>=<new ARN>";
 
 impl PlanArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        if self.out.exists() {
-            Err(UserError::new(
-                format!("{} already exists", self.out.display()),
-                "name another file (--out), or delete it: a plan is never overwritten",
-            ))?;
-        }
+        let output = self.output.place(context, "plan.json").await?;
         let settings = context.settings().await?;
         let selection = Selection {
             known_to_ledger: self.source.is_ledger(),
@@ -102,7 +95,7 @@ impl PlanArgs {
         let (items, left_out) = builder.finish().await?;
         let plan = Plan::of(PlanContent {
             created_at: context.clock.now().to_string(),
-            created_by: self.by.clone(),
+            created_by: context.author(self.by.as_deref()).await?,
             written_by: Some(PROGRAM.to_owned()),
             reason: self.reason.clone(),
             kind: PlanKind::Replay,
@@ -113,19 +106,21 @@ impl PlanArgs {
             items,
             left_out,
         });
-        let (count, out) = (plan.content.items.len(), self.out.display());
+        let (count, shown) = (plan.content.items.len(), output.shown(&plan));
         if count > 0 {
-            files::write_whole(&self.out, Replaceable::Nothing, plan.write()?.as_bytes())?;
+            output.write(&plan).await?;
         }
+        let named = output.written(&plan).argument();
         context.print(
             || {
-                let file = if count > 0 { format!(", in {out}") } else { String::new() };
-                let (id, shown) = (&plan.id, dead_letters(count));
-                terminal::fitted(&format!("{id}: {shown} to send again{file}\n{}", summary(&plan)))
+                let place = if count > 0 { format!(", in {shown}") } else { String::new() };
+                let (id, letters) = (&plan.id, dead_letters(count));
+                let summary = summary(&plan);
+                terminal::fitted(&format!("{id}: {letters} to send again{place}\n{summary}"))
             },
             || {
                 json!({
-                    "plan": self.out,
+                    "plan": named,
                     "id": plan.id,
                     "hash": plan.hash,
                     "items": count,
@@ -148,7 +143,7 @@ impl PlanArgs {
             return Ok(ExitStatus::Findings);
         }
         terminal::say(&format!(
-            "nothing was sent; check the plan, then run: genesys-replay apply {out}{}",
+            "nothing was sent; check the plan, then run: genesys-replay apply {named}{}",
             context.common_arguments()
         ));
         Ok(ExitStatus::Success)

@@ -1,11 +1,10 @@
 //! `restore`: takes a discard back.
 
-use std::path::PathBuf;
-
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay_cli::operator::plan::ClosingKind;
 
 use super::close::{self, ClosingPlan};
+use super::plan_output::PlanOutputArgs;
 use super::selection_arguments::SelectionArgs;
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -30,12 +29,11 @@ pub(crate) struct RestoreArgs {
     /// Restore at once; otherwise only write the plan.
     #[arg(long)]
     yes: bool,
-    /// The file to write.
-    #[arg(long, value_name = "FILE", default_value = "restore.json")]
-    out: PathBuf,
-    /// The operator's name, for plan, audit and ledger.
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
+    #[command(flatten)]
+    output: PlanOutputArgs,
+    /// The operator's name, for plan, audit and ledger. They also have the operator's AWS identity.
+    #[arg(long, value_name = "NAME", env = "USER")]
+    by: Option<String>,
 }
 
 impl RestoreArgs {
@@ -43,8 +41,8 @@ impl RestoreArgs {
         let draft = ClosingPlan {
             kind: ClosingKind::Restore,
             reason: &self.reason,
-            by: &self.by,
-            out: &self.out,
+            by: self.by.as_deref(),
+            output: (&self.output, "restore.json"),
             yes: self.yes,
             source: None,
             selection: self.conditions.selection()?,

@@ -10,6 +10,7 @@ use genesys_replay::destination::{Arn, ReplayTarget};
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
+use genesys_replay_cli::operator::plans::shared_audits;
 use genesys_replay_cli::operator::trace::{
     AuditText, EventTrace, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
 };
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::plan_place::PlanPlace;
 use crate::terminal::{one_line, wrapped};
 use crate::time_argument::parse_time;
 use crate::{files, terminal};
@@ -46,7 +48,8 @@ pub(crate) struct TraceArgs {
     /// Leave out the queue and the parking queue, and receive no message.
     #[arg(long)]
     no_queues: bool,
-    /// An audit file; without this option, the files *.audit.jsonl in this folder.
+    /// An audit file, or the id of a shared plan; without this option, the files *.audit.jsonl in this folder and the audits
+    /// of shared plans.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     audit: Vec<PathBuf>,
     /// The number of table segments that are read concurrently.
@@ -83,8 +86,9 @@ impl TraceArgs {
                 "name the function: --function",
             ))?,
         };
-        let audits = self.audits()?;
-        let mut trace = EventTrace::of(self.subject()?);
+        let subject = self.subject()?;
+        let audits = self.audits(context, &settings, &subject).await?;
+        let mut trace = EventTrace::of(subject);
         trace.find_message_in_audits(&audits);
         self.search_stores(context, &settings, &mut trace).await?;
         trace.search_audits(&audits);
@@ -146,10 +150,35 @@ impl TraceArgs {
         })
     }
 
-    /// Reads the named audit files, or those in this folder.
-    fn audits(&self) -> anyhow::Result<Vec<AuditText>> {
-        let mut files = self.audit.clone();
-        if files.is_empty() {
+    /// Reads the named audits, or those in this folder and in the bucket.
+    async fn audits(
+        &self,
+        context: &Context,
+        settings: &OperatorSettings,
+        subject: &TraceSubject,
+    ) -> anyhow::Result<Vec<AuditText>> {
+        let (mut files, mut audits) = (Vec::new(), Vec::new());
+        for named in &self.audit {
+            match PlanPlace::of(context, named).await? {
+                PlanPlace::File(path) => files.push(path),
+                place @ PlanPlace::Shared(_) => audits.push(AuditText {
+                    name: place.audit(),
+                    text: place.audit_text().await?,
+                    problem: None,
+                }),
+            }
+        }
+        if self.audit.is_empty() {
+            if let Some(archive) = &settings.archive {
+                let store = app::plan_store(context.aws().await?, &archive.bucket);
+                audits = shared_audits(&store, |item| match subject {
+                    TraceSubject::Event(id) => item.event_id() == id,
+                    TraceSubject::Interaction(id) => item.interaction_id.as_ref() == Some(id),
+                    // The message may be a copy, which only the audit has.
+                    TraceSubject::Message(_) => true,
+                })
+                .await;
+            }
             let entries = std::fs::read_dir(".").into_iter().flatten().filter_map(Result::ok);
             let paths = entries.map(|entry| PathBuf::from(entry.file_name()));
             files.extend(paths.filter(|path| is_audit(path)));
@@ -164,7 +193,8 @@ impl TraceArgs {
             };
             Ok(AuditText { name: path.display().to_string(), text, problem })
         });
-        read.collect()
+        audits.extend(read.collect::<anyhow::Result<Vec<AuditText>>>()?);
+        Ok(audits)
     }
 }
 

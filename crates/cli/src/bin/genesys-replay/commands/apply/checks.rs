@@ -1,7 +1,5 @@
 //! The checks before a plan is applied.
 
-use std::path::Path;
-
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{Drift, History, LedgerChange, drift};
@@ -11,27 +9,20 @@ use super::super::plan::dead_letters;
 use super::output::MAX_NAMED;
 use crate::context::Context;
 use crate::exit::UserError;
-use crate::files;
-
-/// Reads a plan file.
-pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<Plan> {
-    Plan::read(&files::read(path)?).map_err(|fault| {
-        UserError::new(
-            format!("{} cannot be used: {fault}", path.display()),
-            "make a new plan: genesys-replay plan",
-        )
-        .into()
-    })
-}
+use crate::plan_place::PlanPlace;
 
 /// Checks that the plan was begun before, if the run is a resume.
-pub(in crate::commands) fn resume(path: &Path, plan: &Plan, resume: bool) -> Result<(), UserError> {
-    if resume && !files::was_begun(path) {
-        let audit = files::audit_of(path);
-        return Err(UserError::new(
-            format!("{} was not applied before: {} does not exist", plan.id, audit.display()),
+pub(in crate::commands) async fn resume(
+    place: &PlanPlace,
+    plan: &Plan,
+    resume: bool,
+) -> anyhow::Result<()> {
+    if resume && !place.was_begun().await? {
+        let audit = place.audit();
+        Err(UserError::new(
+            format!("{} was not applied before: {audit} does not exist", plan.id),
             "put the audit file back beside the plan; without an earlier run, omit --resume",
-        ));
+        ))?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! A plan before a run and the result of a run, for people and for programs.
 
-use std::path::Path;
-
 use genesys_replay_cli::operator::apply::{Options, ReplayFailure, Summary};
 use genesys_replay_cli::operator::plan::Plan;
 use serde_json::{Value, json};
@@ -45,7 +43,7 @@ pub(super) fn preview_json(plan: &Plan, to: &str, begun: usize) -> Value {
 }
 
 /// Returns the result of a run for people.
-pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
+pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &str) -> String {
     let mut lines = vec![format!("{}: {}", one_line(&plan.id), summary.stop_reason)];
     lines.extend(summary.outcomes.iter().map(|((outcome, code), count)| {
         let code = Some(code).filter(|code| !code.is_empty());
@@ -67,7 +65,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
     if summary.left > 0 {
         lines.push(format!("{:7} remaining", summary.left));
     }
-    lines.push(format!("audit: {}\n", audit.display()));
+    lines.push(format!("audit: {}\n", one_line(audit)));
     lines.join("\n")
 }
 
@@ -121,7 +119,7 @@ fn failure_json(failure: &ReplayFailure) -> Value {
 }
 
 /// Returns the result of a run for programs.
-pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> Value {
+pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &str) -> Value {
     let outcomes = summary.outcomes.iter().map(|((outcome, code), count)| {
         let code = Some(code).filter(|code| !code.is_empty());
         json!({ "outcome": outcome, "failure_code": code, "count": count })

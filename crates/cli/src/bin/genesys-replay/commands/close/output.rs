@@ -1,7 +1,5 @@
 //! A plan that discards or restores, and the result of its run, for people and for programs.
 
-use std::path::Path;
-
 use genesys_replay_cli::operator::close::CloseSummary;
 use genesys_replay_cli::operator::plan::Plan;
 use serde_json::{Value, json};
@@ -11,16 +9,16 @@ use crate::commands::plan::{self, dead_letters};
 use crate::terminal::one_line;
 
 /// Returns a new plan for people.
-pub(super) fn plan(plan: &Plan, verb: &str, out: &Path) -> String {
+pub(super) fn plan(plan: &Plan, verb: &str, place: &str) -> String {
     let count = plan.content.items.len();
-    let file = if count > 0 { format!(", in {}", out.display()) } else { String::new() };
+    let file = if count > 0 { format!(", in {place}") } else { String::new() };
     format!("{}: {} to {verb}{file}\n{}", plan.id, dead_letters(count), plan::summary(plan))
 }
 
 /// Returns a new plan for programs.
-pub(super) fn plan_json(plan: &Plan, out: &Path) -> Value {
+pub(super) fn plan_json(plan: &Plan, named: &str) -> Value {
     json!({
-        "plan": out,
+        "plan": named,
         "id": plan.id,
         "hash": plan.hash,
         "kind": plan.content.kind,
@@ -57,7 +55,7 @@ pub(super) fn preview_json(plan: &Plan, begun: usize) -> Value {
 }
 
 /// Returns the result of a run for people.
-pub(super) fn summary(plan: &Plan, past: &str, summary: &CloseSummary, audit: &Path) -> String {
+pub(super) fn summary(plan: &Plan, past: &str, summary: &CloseSummary, audit: &str) -> String {
     let reasons = |list: &[(String, String)]| -> Vec<String> {
         list.iter().map(|(key, why)| format!("{key}: {why}")).collect()
     };
@@ -79,12 +77,12 @@ pub(super) fn summary(plan: &Plan, past: &str, summary: &CloseSummary, audit: &P
     if summary.left > 0 {
         lines.push(format!("{:7} remaining", summary.left));
     }
-    lines.push(format!("audit: {}\n", audit.display()));
+    lines.push(format!("audit: {}\n", one_line(audit)));
     lines.join("\n")
 }
 
 /// Returns the result of a run for programs.
-pub(super) fn summary_json(plan: &Plan, summary: &CloseSummary, audit: &Path) -> Value {
+pub(super) fn summary_json(plan: &Plan, summary: &CloseSummary, audit: &str) -> Value {
     let reasons = |list: &[(String, String)]| -> Vec<Value> {
         let reason = |(key, reason): &(_, _)| json!({ "key": key, "reason": reason });
         list.iter().map(reason).collect()
