@@ -1,6 +1,7 @@
 //! The ledger: one item per event, which holds its lease and its state.
 
 mod item_state;
+mod replay_note;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,8 +12,9 @@ use crate::dead_letter::{DELIVERY_INDEX, EventId, FormerId};
 use crate::destination::{Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
-use crate::message::{Message, MessageId, resent};
+use crate::message::MessageId;
 pub use item_state::{ClaimTerms, Claimable, ItemState};
+pub use replay_note::ReplayNote;
 
 /// The key `<event id>|<delivery target>`: the same event may have failed at two targets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -207,29 +209,6 @@ pub struct ClaimMetadata<'a> {
     pub original_target: Option<&'a str>,
     /// The plan of an operator replay.
     pub replay: Option<ReplayNote<'a>>,
-}
-
-/// The plan that sent an event again, in the ledger, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplayNote<'a> {
-    /// The plan's id.
-    pub plan: &'a str,
-    /// The operator who applied the plan, if it is known.
-    pub by: Option<&'a str>,
-    /// The operator's reason, if it is known.
-    pub reason: Option<&'a str>,
-}
-
-impl<'a> ReplayNote<'a> {
-    /// Returns the note of an operator replay; `None` for other messages.
-    #[must_use]
-    pub fn of(message: &'a Message) -> Option<Self> {
-        Some(Self {
-            plan: message.replay_plan()?,
-            by: message.attribute(resent::BY),
-            reason: message.attribute(resent::REASON),
-        })
-    }
 }
 
 /// The exclusive right to handle an event until the lease ends.

@@ -159,6 +159,7 @@ async fn explain_knows_the_names_of_every_output() -> TestResult {
         ("open_not_queued", "open_not_queued (finding): "),
         ("archived again", "archived_again (outcome of apply): "),
         ("replay_failed", "replay_failed (retry status): "),
+        ("abandoned", "abandoned (state of a shared plan): "),
     ] {
         let ran = run(&[], &["explain", name]).await?.with(0)?;
         assert!(ran.lines().any(|line| line.starts_with(says)), "{name}: {ran}");

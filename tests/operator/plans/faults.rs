@@ -1,11 +1,13 @@
 //! Wrong input of the commands about shared plans: each has a clear error with a hint.
 
-use genesys_test_support::TestResult;
+use genesys_replay_cli::app;
+use genesys_replay_cli::plan_store::PlanStore;
+use genesys_test_support::{TestResult, aws_at};
 use mockito::{Matcher, Server, ServerGuard};
 
 use super::super::plan::with_archived;
 use super::{objects, share};
-use crate::support::harness::OperatorHarness;
+use crate::support::harness::{OperatorHarness, ended};
 use crate::support::program::{Ran, run};
 
 async fn put(desk: &OperatorHarness, key: &str, content: &str) -> TestResult {
@@ -128,35 +130,62 @@ async fn archive_in_the_folder_of_plans_is_refused() -> TestResult {
     Ok(())
 }
 
-/// Returns a server that answers each call of S3 with this error.
-async fn s3_error(status: usize, code: &str) -> ServerGuard {
+/// Returns a server that answers each call with this error.
+async fn refusing(code: &str) -> ServerGuard {
     let mut server = Server::new_async().await;
     let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
-    server.mock("GET", Matcher::Any).with_status(status).with_body(body).create_async().await;
+    for method in ["GET", "PUT", "POST"] {
+        let mock = server.mock(method, Matcher::Any).with_status(403).with_body(&body);
+        mock.create_async().await;
+    }
     server
 }
 
 #[tokio::test]
 async fn missing_permission_is_named() -> TestResult {
-    let server = s3_error(403, "AccessDenied").await;
-    let url = server.url();
-    let variables = [
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("ARCHIVE_BUCKET", "b"),
-        ("REPLAY_TARGET", "none"),
-        ("GENESYS_REGION", "eu-central-1"),
+    let server = refusing("AccessDenied").await;
+    let store = app::plan_store(&aws_at(&server.url()), "plans-bucket");
+    let errors = [
+        store.list("plans/").await.err(),
+        store.get("plans/a", 1).await.err(),
+        store.put_new("plans/a", Vec::new()).await.err(),
     ];
+    let permissions = ["s3:ListBucket", "s3:GetObject", "s3:PutObject"];
+    for (error, permission) in errors.into_iter().zip(permissions) {
+        let error = error.ok_or(permission)?.to_string();
+        let says = format!("({permission}): AWS denies the permission");
+        assert!(error.contains(&says), "{error}");
+    }
+    let url = server.url();
+    let variables = [("AWS_ENDPOINT_URL", url.as_str()), ("ARCHIVE_BUCKET", "plans-bucket")];
     let ran = run(&variables, &["plans", "list"]).await?;
     assert_eq!(ran.code, Some(4), "{ran:?}");
-    assert!(ran.says("(s3:ListBucket): AWS denies the permission"), "{ran:?}");
+    assert!(ran.says("(s3:ListBucket): AWS denies") && ran.says("hint: "), "{ran:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn author_is_the_name_when_the_identity_is_denied() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let server = refusing("AccessDenied").await;
+    for (user, author) in [("marta", "marta"), ("", "unknown")] {
+        let plan = ["plan", "--reason", "x", "--out", &format!("{author}.json")];
+        let mut program = desk.program(&plan);
+        program.env("USER", user).env("AWS_ENDPOINT_URL_STS", server.url());
+        let ran = ended(program.spawn()?).await?;
+        assert!(ran.says("warning: reading the AWS identity (sts:GetCallerIdentity)"), "{ran:?}");
+        ran.with(0)?;
+        let plan = desk.document(&format!("{author}.json"))?;
+        assert_eq!(plan["content"]["created_by"], author);
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn wrong_clock_is_named_by_its_remedy() -> TestResult {
-    let server = s3_error(403, "RequestTimeTooSkewed").await;
+    let server = refusing("RequestTimeTooSkewed").await;
     let url = server.url();
-    let variables = [("AWS_ENDPOINT_URL", url.as_str()), ("ARCHIVE_BUCKET", "b")];
+    let variables = [("AWS_ENDPOINT_URL", url.as_str()), ("ARCHIVE_BUCKET", "plans-bucket")];
     let ran = run(&variables, &["plans", "list"]).await?;
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(ran.says("set the clock of this computer"), "{ran:?}");

@@ -14,7 +14,7 @@ use genesys_replay_cli::operator::apply::{
 };
 use genesys_replay_cli::operator::plan::Plan;
 use genesys_replay_cli::operator::plans::{
-    AuditChain, Catalog, LEASE, PlansError, RunState, SharedJournal, Writer, abort, listed,
+    AuditChain, AuditWriter, Catalog, LEASE, PlansError, RunState, SharedJournal, abort, listed,
     read_audit, read_plan, store_plan, take_over,
 };
 use genesys_replay_cli::plan_store::PlanStore;
@@ -41,7 +41,7 @@ async fn journal(
     by: &str,
 ) -> Tested<(SharedJournal<MemoryStore>, AuditChain)> {
     let chain = chain(store, plan).await?;
-    let writer = Writer { by: by.to_owned(), host: None };
+    let writer = AuditWriter { by: by.to_owned(), host: None };
     let journal = SharedJournal::after(&chain, store.clone(), &plan.id, writer, wrong_clock());
     Ok((journal, chain))
 }

@@ -5,9 +5,11 @@
 
 mod audit;
 mod catalog;
+mod folder;
 mod history;
 mod journal;
 mod marks;
+mod part;
 mod state;
 mod stored;
 mod traced;
@@ -21,9 +23,10 @@ use serde::Serializer;
 use crate::operator::plan::PlanFault;
 use crate::plan_store::PLANS;
 pub use audit::{AuditChain, read_audit};
-pub use catalog::{Catalog, ListedPlan, PlanFolder, listed};
+pub use catalog::{Catalog, ListedPlan, listed};
+pub use folder::PlanFolder;
 pub use history::{EventStep, PlanRun, RunsFound, StepsFound, event_steps, runs, runs_of};
-pub use journal::{SharedJournal, Writer};
+pub use journal::{AuditWriter, SharedJournal};
 pub use marks::{abort, supersede, take_over};
 pub use state::{PlanLease, RunState};
 pub use stored::{PlanOverview, read_plan, store_plan};

@@ -10,6 +10,7 @@ use genesys_replay::replay::decision::NextStep;
 
 use super::apply::ReplayOutcome;
 use super::diagnose::advice_on_category;
+use super::plans::RunState;
 use super::reconcile::ReconcileFinding;
 
 /// The minimum similarity of a suggested name, from 0 to 1.
@@ -32,6 +33,7 @@ pub enum TermKind {
     NextStep,
     ReconcileFinding,
     ApplyOutcome,
+    PlanState,
 }
 
 impl TermKind {
@@ -47,6 +49,7 @@ impl TermKind {
             Self::NextStep => "next step",
             Self::ReconcileFinding => "finding",
             Self::ApplyOutcome => "outcome of apply",
+            Self::PlanState => "state of a shared plan",
         }
     }
 
@@ -62,6 +65,7 @@ impl TermKind {
             Self::NextStep => "Next steps of the function (diagnose, nextStep):",
             Self::ReconcileFinding => "Findings of reconcile:",
             Self::ApplyOutcome => "Outcomes of apply:",
+            Self::PlanState => "States of shared plans (plans list):",
         }
     }
 }
@@ -97,6 +101,9 @@ pub fn terms() -> Vec<Term> {
     let statuses = Status::ALL.map(|it| Term::of(TermKind::LedgerStatus, it.as_str(), status(it)));
     let findings = ReconcileFinding::ALL
         .map(|it| Term::of(TermKind::ReconcileFinding, it.as_str(), it.meaning()));
+    let plan_states = RunState::MEANINGS;
+    let plan_states =
+        plan_states.map(|(name, meaning)| Term::of(TermKind::PlanState, name, meaning));
     failures
         .chain(refusals)
         .chain(categories)
@@ -106,6 +113,7 @@ pub fn terms() -> Vec<Term> {
         .chain(next_steps())
         .chain(findings)
         .chain(apply_outcomes())
+        .chain(plan_states)
         .collect()
 }
 

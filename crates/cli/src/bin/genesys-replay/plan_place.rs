@@ -9,7 +9,7 @@ use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::apply::{AuditEntry, FlushError, History, Journal};
 use genesys_replay_cli::operator::plan::Plan;
 use genesys_replay_cli::operator::plans::{
-    AuditChain, Catalog, PlansError, RunState, SharedJournal, Writer, audit_key, read_audit,
+    AuditChain, AuditWriter, Catalog, PlansError, RunState, SharedJournal, audit_key, read_audit,
     read_plan,
 };
 use genesys_replay_cli::plan_store::s3::S3PlanStore;
@@ -212,7 +212,7 @@ impl SharedPlan {
         chain: &AuditChain,
         by: &str,
     ) -> SharedJournal<S3PlanStore> {
-        let writer = Writer { by: by.to_owned(), host: host() };
+        let writer = AuditWriter { by: by.to_owned(), host: host() };
         let (store, clock) = (self.store.clone(), Arc::clone(&context.clock));
         SharedJournal::after(chain, store, &self.id, writer, clock)
     }

@@ -5,20 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use genesys_replay::clock::Timestamp;
 
+use super::folder::PlanFolder;
 use super::state::{RunState, tail};
 use super::stored::{PlanOverview, read_overview, read_plan};
 use super::{CONCURRENT_READS, PlansError, folder_key};
-use crate::plan_store::{ListedObject, PLANS, PlanStore};
-
-/// The objects of one plan, as the store lists them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PlanFolder {
-    pub id: String,
-    pub(super) has_plan: bool,
-    pub(super) has_overview: bool,
-    /// The parts of the audit by number.
-    pub(super) parts: BTreeMap<u64, ListedObject>,
-}
+use crate::plan_store::{PLANS, PlanStore};
 
 /// All shared plans whose ids begin with a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +73,7 @@ impl Catalog {
     /// Returns the only plan.
     ///
     /// # Errors
-    /// [`PlansError`] if there is none, or if there are several.
+    /// [`PlansError`] if no id begins so, or if several do.
     pub fn only(&self) -> Result<&PlanFolder, PlansError> {
         let prefix = self.prefix.clone();
         let mut folders = self.folders.values();

@@ -6,8 +6,11 @@ use futures_util::{StreamExt, stream};
 use genesys_replay::clock::Timestamp;
 use serde::Serialize;
 
-use super::{AuditChain, CONCURRENT_READS, Catalog, PlanFolder, PlanOverview, PlansError};
-use super::{read_audit, read_plan, time};
+use super::audit::{AuditChain, read_audit};
+use super::catalog::Catalog;
+use super::folder::PlanFolder;
+use super::stored::{PlanOverview, read_overview, read_plan};
+use super::{CONCURRENT_READS, PlansError, time};
 use crate::operator::apply::{AuditEntry, AuditEvent};
 use crate::operator::plan::{Plan, PlanItem, PlanKind};
 use crate::operator::trace::audits::step;
@@ -103,7 +106,7 @@ pub async fn runs_of(
     folder: &PlanFolder,
     now: Timestamp,
 ) -> Result<(Vec<PlanRun>, AuditChain), PlansError> {
-    let overview = match super::stored::read_overview(store, folder).await? {
+    let overview = match read_overview(store, folder).await? {
         Some(overview) => overview,
         None => PlanOverview::of(&read_plan(store, &folder.id).await?),
     };

@@ -12,7 +12,8 @@ use genesys_replay::clock::Clock;
 use genesys_replay::digest;
 use tokio::time::Instant;
 
-use super::audit::{AuditChain, LastPart};
+use super::audit::AuditChain;
+use super::part::LastPart;
 use super::{MAX_PART_BYTES, part_key};
 use crate::operator::apply::{AuditEntry, AuditEvent, AuditPart, FlushError, History, Journal};
 use crate::plan_store::PlanStore;
@@ -24,16 +25,12 @@ const MAX_SILENCE: Duration = Duration::from_mins(1);
 /// another part is stored first, because another process may have taken over.
 const MAX_AHEAD: Duration = Duration::from_secs(15);
 
-/// The maximum time from the storing of a part to the end of the send that it announces: the time before the send, the
-/// maximum time of the call, and the precision of the store's clock. No process repeats the send earlier.
-pub(super) const MAX_SENDING: Duration = Duration::from_secs(15 + 45 + 1);
-
 /// The maximum number of parts that are stored for one send.
 const MAX_PARTS_AHEAD: usize = 3;
 
 /// The operator, and the computer of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Writer {
+pub struct AuditWriter {
     pub by: String,
     pub host: Option<String>,
 }
@@ -42,7 +39,7 @@ pub struct Writer {
 pub struct SharedJournal<S> {
     store: S,
     plan: String,
-    writer: Writer,
+    writer: AuditWriter,
     /// Identifies this process in its parts.
     run: String,
     clock: Arc<dyn Clock>,
@@ -63,7 +60,7 @@ impl<S: PlanStore> SharedJournal<S> {
         chain: &AuditChain,
         store: S,
         plan: &str,
-        writer: Writer,
+        writer: AuditWriter,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use genesys_replay::clock::Clock;
 
-use super::SharedJournal;
+use super::journal::SharedJournal;
 use crate::operator::apply::{AuditEntry, AuditEvent, FlushError, Journal};
 use crate::plan_store::PlanStore;
 

@@ -3,8 +3,9 @@
 use genesys_replay::clock::Timestamp;
 use serde::Serialize;
 
-use super::audit::{Part, read_part};
-use super::{LEASE, PlanFolder, PlansError, time};
+use super::folder::PlanFolder;
+use super::part::{Part, read_part};
+use super::{LEASE, PlansError, time};
 use crate::operator::apply::{AuditEvent, AuditPart};
 use crate::plan_store::PlanStore;
 
@@ -51,6 +52,26 @@ pub struct PlanLease {
 }
 
 impl RunState {
+    /// The names of the states, with their meanings.
+    pub(crate) const MEANINGS: [(&'static str, &'static str); 7] = [
+        ("not applied", "nobody has applied the plan: genesys-replay apply ID --yes"),
+        ("running", "a process applies the plan: wait for it, or take the plan over with --force"),
+        (
+            "abandoned",
+            "the process that applied the plan has stopped without a word: genesys-replay plans take-over ID --yes",
+        ),
+        (
+            "taken over",
+            "an operator has taken the plan over, and continues it with genesys-replay apply ID --yes --resume",
+        ),
+        (
+            "ended",
+            "the last run ended in order; genesys-replay plans show ID has its reason and the next step",
+        ),
+        ("aborted", "an operator has ended the plan: apply refuses it"),
+        ("superseded", "edit has made a newer plan from this one: apply the newer plan"),
+    ];
+
     /// Returns the lease, if an operator has one.
     pub const fn lease(&self) -> Option<&PlanLease> {
         match self {

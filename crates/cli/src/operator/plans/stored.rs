@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_PLAN_BYTES, PlanFolder, PlansError, overview_key, plan_key};
+use super::folder::PlanFolder;
+use super::{MAX_PLAN_BYTES, PlansError, overview_key, plan_key};
 use crate::operator::plan::{Plan, PlanKind};
 use crate::plan_store::PlanStore;
 

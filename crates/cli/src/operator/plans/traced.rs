@@ -3,7 +3,11 @@
 use futures_util::{StreamExt, stream};
 use genesys_replay::clock::Timestamp;
 
-use super::{CONCURRENT_READS, Catalog, PlanFolder, PlansError, audit_key, read_audit, read_plan};
+use super::audit::read_audit;
+use super::catalog::Catalog;
+use super::folder::PlanFolder;
+use super::stored::read_plan;
+use super::{CONCURRENT_READS, PlansError, audit_key};
 use crate::operator::plan::PlanItem;
 use crate::operator::trace::AuditText;
 use crate::plan_store::{PLANS, PlanStore};

@@ -104,7 +104,7 @@ fn restore(event: &TracedEvent) -> String {
 fn replay(event: &TracedEvent, from: &str) -> String {
     let from = if from == "archive" { String::new() } else { format!(" --from {from}") };
     format!(
-        "genesys-replay plan{from} --id {} --reason TEXT, then genesys-replay apply plan.json --yes",
+        "genesys-replay plan{from} --id {} --reason TEXT, then genesys-replay apply PLAN --yes",
         event.event_id
     )
 }

@@ -30,17 +30,19 @@ pub(super) use output::{MAX_NAMED, named};
 
 /// Send the dead letters of a plan again, in waves that grow only while they succeed. Does nothing without --yes.
 ///
-/// The command follows each dead letter in the ledger until it is settled, and writes every step to an audit file
+/// The command follows each dead letter in the ledger until it is settled, and writes every step to an audit
 /// beside the plan. Stop with Ctrl-C at any time and continue with --resume: nothing is delivered twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   # Print a preview:
-  genesys-replay apply plan.json --function replay
+  genesys-replay apply plan-20261201030123 --function replay
   # Send one dead letter, then two, four, eight ... while less than a tenth of each wave fails:
-  genesys-replay apply plan.json --function replay --yes
+  genesys-replay apply plan-20261201030123 --function replay --yes
   # Resume after Ctrl-C, or after the cause of the failures is repaired:
-  genesys-replay apply plan.json --function replay --yes --resume")]
+  genesys-replay apply plan-20261201030123 --function replay --yes --resume
+  # A plan in a file:
+  genesys-replay apply plan.json --function replay --yes")]
 pub(crate) struct ApplyArgs {
     /// The plan: a file, or the id of a shared plan. The begin of the id is enough.
     plan: PathBuf,
@@ -153,6 +155,10 @@ impl ApplyArgs {
         }
         if error.downcast_ref().is_some_and(ApplyError::is_about_audit) {
             terminal::say(&format!("error: {}", with_causes(error.as_ref())));
+            if let PlanPlace::Shared(shared) = &place {
+                let (id, common) = (&shared.id, context.common_arguments());
+                terminal::say(&format!("  hint: genesys-replay plans show {id}{common}"));
+            }
             return Ok(ExitStatus::Aborted);
         }
         Err(error)

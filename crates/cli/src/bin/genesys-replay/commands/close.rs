@@ -224,6 +224,10 @@ impl ClosingRun<'_> {
         }
         if error.downcast_ref().is_some_and(ApplyError::is_about_audit) {
             terminal::say(&format!("error: {}", with_causes(error.as_ref())));
+            if let PlanPlace::Shared(shared) = place {
+                let (id, common) = (&shared.id, context.common_arguments());
+                terminal::say(&format!("  hint: genesys-replay plans show {id}{common}"));
+            }
             return Ok(ExitStatus::Aborted);
         }
         Err(error)

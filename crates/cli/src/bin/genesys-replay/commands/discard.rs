@@ -18,10 +18,10 @@ use crate::exit::ExitStatus;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # Print the selected events and write discard.json:
+  # Print the selected events and make a plan:
   genesys-replay discard --function replay --code NOT_AN_EVENT --reason 'test messages'
   # Then discard them:
-  genesys-replay apply discard.json --function replay --yes
+  genesys-replay apply plan-2026... --function replay --yes
   # Some parked messages by their ids, at once:
   genesys-replay discard --function replay --from parking --ids ids.txt --reason 'ticket 4711' --yes")]
 pub(crate) struct DiscardArgs {

@@ -21,7 +21,7 @@ use crate::{table, terminal};
 
 /// Select rejected dead letters and write a plan for their replay. Sends nothing.
 ///
-/// The plan is a frozen list with a hash. `apply` sends only the listed events, and refuses the plan if the ledger item
+/// The plan is a frozen list with a hash. It is shared in the bucket of the archive, or written to a file. `apply` sends only the listed events, and refuses the plan if the ledger item
 /// of one has changed meanwhile.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

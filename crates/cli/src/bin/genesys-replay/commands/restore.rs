@@ -15,7 +15,7 @@ use crate::exit::ExitStatus;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # Print the selected events and write restore.json:
+  # Print the selected events and make a plan:
   genesys-replay restore --function replay --id 8a1b... --reason 'discarded by mistake'
   # Restore at once, then send again:
   genesys-replay restore --function replay --ids ids.txt --reason 'ticket 4711' --yes

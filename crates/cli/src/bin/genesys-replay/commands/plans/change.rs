@@ -39,7 +39,7 @@ struct StateArgs {
     /// Also while a process holds the plan. That process stops before it sends more.
     #[arg(long)]
     force: bool,
-    /// Change the state; otherwise only print the change.
+    /// StateChange the state; otherwise only print the change.
     #[arg(long)]
     yes: bool,
     /// The operator's name, for the audit. The audit also has the operator's AWS identity.
@@ -48,32 +48,32 @@ struct StateArgs {
 }
 
 /// The change of a state.
-enum Change<'a> {
+enum StateChange<'a> {
     TakeOver,
     Abort { reason: &'a str },
 }
 
 impl TakeOverArgs {
     pub(super) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        self.change.run(context, Change::TakeOver).await
+        self.change.run(context, StateChange::TakeOver).await
     }
 }
 
 impl AbortArgs {
     pub(super) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        self.change.run(context, Change::Abort { reason: &self.reason }).await
+        self.change.run(context, StateChange::Abort { reason: &self.reason }).await
     }
 }
 
 impl StateArgs {
-    async fn run(&self, context: &Context, change: Change<'_>) -> anyhow::Result<ExitStatus> {
+    async fn run(&self, context: &Context, change: StateChange<'_>) -> anyhow::Result<ExitStatus> {
         let plan = SharedPlan::find(context, &self.id).await?;
         let chain = plan.chain().await?;
         let by = context.author(self.by.as_deref()).await?;
         let (id, before) = (&plan.id, &chain.state);
         let (name, past) = match change {
-            Change::TakeOver => ("take over", "taken over"),
-            Change::Abort { .. } => ("abort", "aborted"),
+            StateChange::TakeOver => ("take over", "taken over"),
+            StateChange::Abort { .. } => ("abort", "aborted"),
         };
         self.check(id, before, &change, &by, context)?;
         let held = state_text(before);
@@ -82,8 +82,8 @@ impl StateArgs {
             let clock = context.clock.as_ref();
             let from = before.lease().map_or("", |lease| lease.by.as_str());
             match change {
-                Change::TakeOver => take_over(&mut journal, &by, from, clock).await,
-                Change::Abort { reason } => abort(&mut journal, &by, reason, clock).await,
+                StateChange::TakeOver => take_over(&mut journal, &by, from, clock).await,
+                StateChange::Abort { reason } => abort(&mut journal, &by, reason, clock).await,
             }
             .map_err(changed_meanwhile)?;
         }
@@ -122,7 +122,7 @@ impl StateArgs {
         &self,
         id: &str,
         state: &RunState,
-        change: &Change<'_>,
+        change: &StateChange<'_>,
         by: &str,
         context: &Context,
     ) -> Result<(), UserError> {
@@ -136,13 +136,13 @@ impl StateArgs {
             (RunState::Superseded { newer, .. }, _) => {
                 refused(format!("show the newer plan: genesys-replay plans show {newer}{common}"))
             }
-            (RunState::New, Change::TakeOver) => {
+            (RunState::New, StateChange::TakeOver) => {
                 refused(format!("nobody holds it: genesys-replay apply {id} --yes{common}"))
             }
-            (RunState::Ended { .. }, Change::TakeOver) => refused(format!(
+            (RunState::Ended { .. }, StateChange::TakeOver) => refused(format!(
                 "nobody holds it: genesys-replay apply {id} --yes --resume{common}"
             )),
-            (RunState::TakenOver(lease), Change::TakeOver) if lease.by == by => {
+            (RunState::TakenOver(lease), StateChange::TakeOver) if lease.by == by => {
                 refused(format!("you hold it: genesys-replay apply {id} --yes --resume{common}"))
             }
             (RunState::Running(lease) | RunState::TakenOver(lease), _)
