@@ -62,15 +62,21 @@ def function_url(cloud: aws.LocalAws, url: str) -> str:
     return f"{cloud.endpoint}/_aws/lambda-url/{url.removeprefix('https://').partition('.')[0]}"
 
 
-def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
-    """Repairs a deployed stack."""
+def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str], parameters: Mapping[str, str]) -> None:
+    """Repairs a stack that was deployed with these parameters."""
     function = outputs["ReplayFunctionName"]
     client = cloud.client("lambda")
 
     # ministack stores the number of a parameter as text, and its poller fails to compare it.
     [mapping] = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     most: Any = mapping["ScalingConfig"]["MaximumConcurrency"]
-    client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)})
+    # ministack also reports every mapping of a template as enabled.
+    enabled = {"auto": "DeadLetterQueueArn" not in parameters}
+    client.update_event_source_mapping(
+        UUID=mapping["UUID"],
+        ScalingConfig={"MaximumConcurrency": int(most)},
+        Enabled=enabled.get(parameters.get("ReplayEnabled", "auto"), parameters.get("ReplayEnabled") == "true"),
+    )
 
     # ministack ignores the table's time to live.
     cloud.client("dynamodb").update_time_to_live(

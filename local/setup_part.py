@@ -63,6 +63,8 @@ def show(local: stack.Stack, program: pathlib.Path) -> list[str]:
         ("messages left in the queue", len(local.aws.messages(queue_url)), 0),
     ]
     print(f"{len(arrived)} of {len(sent)} events were delivered.", flush=True)
+    # The tests of the OAuth client belong to no dead letter.
+    local.genesys.clear_calls()
     return [f"setup: {count} {name}, expected {expected}" for name, count, expected in figures if count != expected]
 
 

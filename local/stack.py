@@ -146,5 +146,5 @@ def deploy(cloud: aws.LocalAws, name: str, values: Mapping[str, str]) -> dict[st
         reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("FAILED")]
         raise processes.StackError("\n    ".join([f"the stack {name} is {stack['StackStatus']}:", *reasons]))
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    ministack.deployed(cloud, outputs)
+    ministack.deployed(cloud, outputs, values)
     return outputs

@@ -25,6 +25,10 @@ class StandIn:
         """Its requests in order of arrival; see `Call` in tests/stand-in."""
         return json.loads(self._control("GET", "calls"))
 
+    def clear_calls(self) -> None:
+        """Forgets its requests."""
+        self._control("DELETE", "calls")
+
     def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Adds a fault; see `Fault` in tests/stand-in."""
         self._control("POST", "faults", fault)

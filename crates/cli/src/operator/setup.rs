@@ -283,7 +283,9 @@ impl Run<'_> {
         };
         for name in StepName::ALL.into_iter().filter(|name| *name > last) {
             let step = Step::waiting(name, format!("after: {}", last.as_str()), "");
-            self.report.steps.push(Step { hint: None, ..step });
+            let step = Step { hint: None, ..step };
+            self.person.show(&step);
+            self.report.steps.push(step);
         }
     }
 }

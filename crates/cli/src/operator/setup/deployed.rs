@@ -94,7 +94,7 @@ impl Run<'_> {
         let found = if changes.is_empty() {
             "the queue has the redrive policy to the parking queue"
         } else {
-            "the queue needs the redrive policy to the parking queue"
+            "the redrive policy to the parking queue"
         };
         let step = Step::planned(name, found, changes);
         if !self.is_approved(&step) {

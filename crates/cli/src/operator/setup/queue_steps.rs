@@ -293,7 +293,7 @@ impl Run<'_> {
             "visibility timeout, message size and policy are as needed".to_owned()
         } else {
             let names: Vec<&str> = changes.iter().map(|it| it.what.as_str()).collect();
-            format!("to change: {}", names.join(", "))
+            names.join(", ")
         };
         let step = Step::planned(name, found, changes).with_notes(notes);
         if !self.is_approved(&step) {

@@ -101,7 +101,7 @@ impl SetupArgs {
         };
         let mut person = TerminalPerson::new(approval, is_text);
         let report = run(&app::setup_tools(aws), &wishes, &mut person, &mut folder).await;
-        print(context, &person, &report)
+        print(context, &report)
     }
 
     fn wishes(&self, context: &Context, region: &str) -> anyhow::Result<SetupWishes> {
@@ -146,19 +146,11 @@ impl SetupArgs {
     }
 }
 
-fn print(
-    context: &Context,
-    person: &TerminalPerson,
-    report: &SetupReport,
-) -> anyhow::Result<ExitStatus> {
-    let waiting = report.steps.iter().filter(|step| !person.has_shown(step.name));
-    let waiting: String = waiting.map(person::line).collect();
-    let history = if report.trace.is_empty() {
-        String::new()
-    } else {
-        format!("\n{}", trace::text(&report.trace))
-    };
-    context.print(|| waiting + &history, || json(report))?;
+fn print(context: &Context, report: &SetupReport) -> anyhow::Result<ExitStatus> {
+    let history = || trace::text(&report.trace);
+    if context.output() == Output::Json || !report.trace.is_empty() {
+        context.print(|| format!("\n{}", history()), || json(report))?;
+    }
     let count = |state: StepState| report.steps.iter().filter(|it| it.state == state).count();
     let (applied, planned) = (count(StepState::Applied), count(StepState::Planned));
     let is_open = report.steps.iter().any(|step| step.state.is_open());

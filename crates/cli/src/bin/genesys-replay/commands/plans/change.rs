@@ -39,7 +39,7 @@ struct StateArgs {
     /// Also while a process holds the plan. That process stops before it sends more.
     #[arg(long)]
     force: bool,
-    /// StateChange the state; otherwise only print the change.
+    /// Change the state; otherwise only print the change.
     #[arg(long)]
     yes: bool,
     /// The operator's name, for the audit. The audit also has the operator's AWS identity.

@@ -1,14 +1,11 @@
 //! The operator in front of the terminal.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
 use genesys_replay::destination::Arn;
-use genesys_replay_cli::operator::setup::{
-    Change, Person, QueueCandidate, Step, StepName, StepState,
-};
+use genesys_replay_cli::operator::setup::{Change, Person, QueueCandidate, Step, StepState};
 
 use crate::terminal::{self, one_line, printable, wrapped};
 
@@ -31,22 +28,16 @@ pub(super) struct TerminalPerson {
     approval: Approval,
     /// False if stdout gets one JSON document at the end.
     is_text: bool,
-    shown: BTreeSet<StepName>,
 }
 
 impl TerminalPerson {
     pub(super) const fn new(approval: Approval, is_text: bool) -> Self {
-        Self { approval, is_text, shown: BTreeSet::new() }
-    }
-
-    pub(super) fn has_shown(&self, name: StepName) -> bool {
-        self.shown.contains(&name)
+        Self { approval, is_text }
     }
 }
 
 impl Person for TerminalPerson {
     fn show(&mut self, step: &Step) {
-        self.shown.insert(step.name);
         if self.is_text {
             // A closed stdout does not stop the setup.
             let _ = terminal::coloured(&line(step));
@@ -91,7 +82,7 @@ fn asked(question: &str) -> String {
 }
 
 /// Returns a step for people: its state and finding, then risks, changes and the next action.
-pub(super) fn line(step: &Step) -> String {
+fn line(step: &Step) -> String {
     let width = terminal::width();
     let style = match step.state {
         StepState::Done | StepState::Applied => AnsiColor::Green.on_default(),
