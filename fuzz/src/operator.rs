@@ -2,6 +2,7 @@
 
 use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::ledger::ReplayNote;
 use genesys_replay_cli::operator::apply::{History, tag_with_plan};
 use genesys_replay_cli::operator::classified_message::ClassifiedMessage;
 use genesys_replay_cli::operator::import::{ImportItem, SourceEntry, read_all};
@@ -50,7 +51,10 @@ fn archived(input: &[u8]) {
         return;
     };
     let target = ReplayTarget::original(AllowedTargets::Any);
-    let sent = tag_with_plan(message.clone(), "plan-1");
+    let sent = tag_with_plan(
+        message.clone(),
+        ReplayNote { plan: "plan-1", by: Some("marta"), reason: Some("repaired") },
+    );
     assert_eq!(sent.body, message.body);
     let (before, after) =
         (ClassifiedMessage::of(&message, &target), ClassifiedMessage::of(&sent, &target));

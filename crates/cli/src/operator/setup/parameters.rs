@@ -57,6 +57,8 @@ pub const PARAMETER_NAMES: &[&str] = &[
     "MemorySize",
     "NoProxy",
     "OldestMessageAlarmSeconds",
+    "PartnerEventSourceName",
+    "PartnerSilenceHours",
     "PermissionsBoundaryArn",
     "ReplayEnabled",
     "ReplayMalformed",
@@ -71,6 +73,7 @@ pub const PARAMETER_NAMES: &[&str] = &[
     "TargetTimeoutSeconds",
     "VpcSecurityGroupIds",
     "VpcSubnetIds",
+    "WatchedRuleName",
 ];
 
 /// The minimum similarity of a suggested name, from 0 to 1.
