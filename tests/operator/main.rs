@@ -19,6 +19,8 @@ mod large;
 mod parking;
 mod plan;
 mod proxy;
+mod queue_reading;
+mod queue_source;
 mod queued;
 mod reconcile;
 mod redirect;

@@ -12,6 +12,7 @@ pub mod import;
 pub mod page;
 pub mod pause;
 pub mod plan;
+pub mod queue_reading;
 pub mod reconcile;
 pub mod remedy;
 pub mod report;

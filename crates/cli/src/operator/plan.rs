@@ -21,7 +21,6 @@ use crate::ledger::Record;
 pub use builder::{PlanBuilder, PlanContext};
 pub use edit::{Change, EditError, Editing, Edits, Unfit};
 pub use selection::Selection;
-pub use sources::CollectError;
 
 pub const PLAN_FORMAT: &str = "genesys-replay plan 1";
 

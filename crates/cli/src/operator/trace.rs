@@ -17,7 +17,7 @@ use crate::ledger::{Record, event_at_target};
 use crate::operator::classified_message::ClassifiedMessage;
 use crate::operator::diagnose::rfc_3339;
 pub use log_lines::{LogLine, LogReader};
-pub use places::AuditText;
+pub use places::{AuditText, QueueSearch};
 
 /// The id with which a trace begins.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod pause;
 mod place_arguments;
 pub(crate) mod plan;
+mod queue_receives;
 pub(crate) mod reconcile;
 pub(crate) mod report;
 pub(crate) mod restore;

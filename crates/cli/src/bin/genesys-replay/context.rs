@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::exit::UserError;
 use crate::global_arguments::{GlobalArgs, Output};
+use crate::interrupt::Interrupts;
 use crate::terminal::{self, Bar};
 
 /// The context of a command. Each part is loaded when it is needed: `explain` needs no AWS.
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     function: OnceCell<Option<app::DeployedFunction>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Bar,
+    pub(crate) interrupts: Interrupts,
 }
 
 impl Context {
@@ -34,6 +36,7 @@ impl Context {
             function: OnceCell::new(),
             clock: Arc::new(SystemClock),
             progress: Bar::default(),
+            interrupts: Interrupts::default(),
         }
     }
 

@@ -9,22 +9,27 @@ use genesys_replay::error::with_causes;
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::operator::apply::{ApplyError, History, QueueSource};
-use genesys_replay_cli::operator::close::{Close, CloseSummary, MessageMover, Mover, ObjectMover};
+use genesys_replay_cli::operator::close::{
+    AuditLog, Close, CloseSummary, MessageMover, Mover, ObjectMover,
+};
 use genesys_replay_cli::operator::plan::{
     ClosingKind, Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
 };
+use genesys_replay_cli::operator::queue_reading::QueueReading;
 use genesys_replay_settings::ArchiveSettings;
 use genesys_replay_version::PROGRAM;
+use tokio_util::sync::CancellationToken;
 
 use super::apply::checks;
 use super::place_arguments::PlaceArgs;
 use super::plan::dead_letters;
+use super::queue_receives;
 use crate::audit_file::AuditFile;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
 use crate::global_arguments::Output;
-use crate::{files, interrupt, terminal};
+use crate::{files, terminal};
 
 /// The arguments of a plan that discards or restores.
 pub(super) struct ClosingPlan<'a> {
@@ -83,7 +88,8 @@ pub(super) async fn run(context: &Context, draft: ClosingPlan<'_>) -> anyhow::Re
         return Ok(ExitStatus::Success);
     }
     let run = ClosingRun { path: draft.out, plan: &plan, kind: draft.kind };
-    run.apply(context, false, draft.by).await
+    let force = draft.source.is_some_and(PlaceArgs::is_forced);
+    run.apply(context, false, force, draft.by).await
 }
 
 impl ClosingPlan<'_> {
@@ -178,6 +184,7 @@ impl ClosingRun<'_> {
         &self,
         context: &Context,
         resume: bool,
+        force: bool,
         by: &str,
     ) -> anyhow::Result<ExitStatus> {
         let (path, plan) = (self.path, self.plan);
@@ -203,7 +210,7 @@ impl ClosingRun<'_> {
             context.common_arguments()
         );
         let (_, past) = words(self.kind);
-        let error = match Box::pin(self.move_events(context, (journal, history), by)).await {
+        let error = match Box::pin(self.move_events(context, (journal, history), force, by)).await {
             Ok(summary) => {
                 context.print(
                     || terminal::fitted(&output::summary(plan, past, &summary, &audit)),
@@ -234,6 +241,7 @@ impl ClosingRun<'_> {
         &self,
         context: &Context,
         audit: (AuditFile, History),
+        force: bool,
         by: &str,
     ) -> anyhow::Result<CloseSummary> {
         let aws = context.aws().await?;
@@ -241,16 +249,35 @@ impl ClosingRun<'_> {
             PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive_writer(aws, bucket);
                 let mover = ObjectMover { archive: &archive, kind: self.kind };
-                self.close(context, audit, mover, (bucket, by)).await
+                let stop = context.interrupts.listen();
+                self.close(context, audit, (mover, stop.stop()), (bucket, by)).await
             }
             PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
                 let settings = context.settings().await?;
                 let ArchiveSettings { bucket, prefix } = archive(settings.archive.as_ref())?;
                 let archive = app::archive_writer(aws, bucket);
-                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
-                let (reason, clock) = (&self.plan.content.reason, context.clock.as_ref());
-                let mover = MessageMover::new(queue, &archive, prefix, reason, clock);
-                self.close(context, audit, mover, (bucket, by)).await
+                let (queue, progress) = (app::reader(aws, queue_arn).await?, &context.progress);
+                let reading = match QueueReading::open(&queue, force, progress).await {
+                    Ok(reading) => reading,
+                    Err(error) => {
+                        audit.0.discard_if_new();
+                        return Err(queue_receives::not_read(error));
+                    }
+                };
+                let stop = context.interrupts.listen();
+                let mut source = QueueSource::new(&reading, self.plan, stop.stop(), progress);
+                let closing = async {
+                    if let Err(error) = source.prepare().await {
+                        audit.0.discard_if_new();
+                        return Err(queue_receives::not_completed(error));
+                    }
+                    let (reason, clock) = (&self.plan.content.reason, context.clock.as_ref());
+                    let mover = MessageMover::new(source, &archive, prefix, reason, clock);
+                    self.close(context, audit, (mover, stop.stop()), (bucket, by)).await
+                };
+                let closed = Box::pin(reading.keep(closing)).await;
+                queue_receives::report(&reading);
+                closed
             }
         }
     }
@@ -259,7 +286,7 @@ impl ClosingRun<'_> {
         &self,
         context: &Context,
         (mut journal, history): (AuditFile, History),
-        mover: impl Mover,
+        (mover, stop): (impl Mover + Sync, &CancellationToken),
         (bucket, by): (&str, &str),
     ) -> anyhow::Result<CloseSummary> {
         let settings = context.settings().await?;
@@ -271,16 +298,17 @@ impl ClosingRun<'_> {
             ledger: &app::ledger(aws, &settings.table),
             writer: &app::ledger_writer(aws, &settings.table, settings.remember),
             mover,
-            journal: &mut journal,
+            journal: AuditLog::new(&mut journal),
             by: by.to_owned(),
             to: format!("s3://{bucket}"),
             clock: context.clock.as_ref(),
-            stop: &interrupt::listen(),
+            stop,
             progress: &context.progress,
         };
         run.run().await.map_err(|error| match error {
             // Unwrapped, so that its remedy is found.
             ApplyError::Aws(error) => error.into(),
+            ApplyError::Receives(refusal) => queue_receives::refused(&refusal),
             ApplyError::Journal(_) => error.into(),
         })
     }

@@ -11,7 +11,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
 use genesys_replay_cli::operator::trace::{
-    AuditText, EventTrace, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
+    AuditText, EventTrace, QueueSearch, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
 };
 use serde_json::json;
 
@@ -172,31 +172,39 @@ fn is_audit(path: &Path) -> bool {
     path.to_str().is_some_and(|name| name.ends_with(".audit.jsonl"))
 }
 
-/// Searches the queue and its parking queue. Returns the ledger keys of the found events. A queue that cannot be read does
-/// not end the search.
+/// Searches the queue and its parking queue. Returns the ledger keys of the found events. A queue that is not named or
+/// cannot be read does not end the search.
 async fn search_queues(
     context: &Context,
     target: &ReplayTarget,
     trace: &mut EventTrace,
 ) -> anyhow::Result<Vec<String>> {
-    let progress = &context.progress;
+    let place = TracePlace::Queue;
     let queue = match context.queue().await {
         Ok(queue) => queue,
         Err(error) => {
-            let error = error.downcast::<AwsError>()?;
-            trace.not_searched(TracePlace::Queue, "", &error);
+            match error.downcast::<AwsError>() {
+                Ok(error) => trace.not_searched(place, "", &error),
+                Err(error) => trace.left_out(place, &error.to_string()),
+            }
             return Ok(Vec::new());
         }
     };
-    let place = TracePlace::Queue;
-    let (mut keys, redrive) = trace.search_queue(&queue, place, target, progress).await;
+    let (aws, progress) = (context.aws().await?, &context.progress);
+    let part = context.interrupts.while_reading();
+    let stop = || part.stop().cancelled();
+    let QueueSearch { mut keys, redrive, cost } =
+        trace.search_queue(&queue, place, target, stop(), progress).await?;
+    let report = |cost: Option<String>| cost.map_or((), |cost| terminal::say(&cost));
+    report(cost);
     if let Some(parking) = redrive.map(|redrive| redrive.parking_arn) {
         let place = TracePlace::ParkingQueue;
-        match app::reader(context.aws().await?, &parking).await {
+        match app::reader(aws, &parking).await {
             Ok(reader) => {
                 let reader = reader.parking_queue_of(queue.arn());
-                let (found, _) = trace.search_queue(&reader, place, target, progress).await;
-                keys.extend(found);
+                let search = trace.search_queue(&reader, place, target, stop(), progress).await?;
+                report(search.cost);
+                keys.extend(search.keys);
             }
             Err(error) => trace.not_searched(place, Arn::resource_of(&parking), &error),
         }
