@@ -25,7 +25,7 @@ fn waiting(number: usize) -> Message {
 }
 
 /// Returns a plan of the messages with these numbers.
-fn plan(numbers: impl Iterator<Item = usize>) -> Plan {
+pub(super) fn plan(numbers: impl Iterator<Item = usize>) -> Plan {
     let item = |number| PlanItem {
         key: format!("m-{number}|none"),
         event_type: "unknown".to_owned(),

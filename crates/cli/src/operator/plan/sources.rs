@@ -43,6 +43,20 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         Ok(())
     }
 
+    /// Considers these objects.
+    pub(super) async fn consider_objects(
+        &mut self,
+        archive: &impl ArchiveReader,
+        objects: Vec<ArchivedObject>,
+    ) -> Result<(), AwsError> {
+        for object in objects {
+            if let Ok(document) = read(archive, &object).await? {
+                self.consider_document(object, document).await?;
+            }
+        }
+        self.look_up().await
+    }
+
     async fn consider_document(
         &mut self,
         object: ArchivedObject,

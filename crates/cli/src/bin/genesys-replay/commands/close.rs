@@ -8,6 +8,7 @@ use genesys_replay::destination::Redirects;
 use genesys_replay::error::with_causes;
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
+use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::apply::{ApplyError, History, QueueSource};
 use genesys_replay_cli::operator::close::{
     AuditLog, Close, CloseSummary, MessageMover, Mover, ObjectMover,
@@ -41,6 +42,8 @@ pub(super) struct ClosingPlan<'a> {
     pub(super) yes: bool,
     /// `None` to read the folder of discarded events.
     pub(super) source: Option<&'a PlaceArgs>,
+    /// The begin of the former keys of discarded objects; `None` for the function's archive prefix.
+    pub(super) prefix: Option<&'a str>,
     pub(super) selection: Selection,
 }
 
@@ -112,12 +115,16 @@ impl ClosingPlan<'_> {
         let source = if let Some(source) = self.source {
             source.collect(context, &mut builder, &queue, settings.archive.clone()).await?
         } else {
-            let (bucket, prefix) =
-                (archive.bucket.clone(), format!("{DISCARDED}{}", archive.prefix));
+            let former = self.prefix.unwrap_or(&archive.prefix);
+            let former = former.strip_prefix(DISCARDED).unwrap_or(former);
+            let (bucket, prefix) = (archive.bucket.clone(), format!("{DISCARDED}{former}"));
             let reader = app::archive(aws, &bucket);
             builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
             PlanSource::Archive { bucket, prefix }
         };
+        if let PlanSource::Archive { bucket, prefix } = &source {
+            self.add_other_objects(context, &mut builder, (bucket, prefix), archive).await?;
+        }
         let (items, left_out) = builder.finish().await?;
         Ok(Plan::of(PlanContent {
             created_at: now.to_string(),
@@ -132,6 +139,35 @@ impl ClosingPlan<'_> {
             items,
             left_out,
         }))
+    }
+}
+
+impl ClosingPlan<'_> {
+    /// Adds the other objects of the chosen events, because the ledger has one item for all of them.
+    async fn add_other_objects(
+        &self,
+        context: &Context,
+        builder: &mut PlanBuilder<'_, DynamoDbReader>,
+        (bucket, read): (&str, &str),
+        archive: &ArchiveSettings,
+    ) -> anyhow::Result<()> {
+        let whole = match self.kind {
+            ClosingKind::Discard => archive.prefix.clone(),
+            ClosingKind::Restore => format!("{DISCARDED}{}", archive.prefix),
+        };
+        let reader = app::archive(context.aws().await?, bucket);
+        let elsewhere = Some(read).filter(|read| !read.starts_with(&whole));
+        let mut others = 0;
+        for prefix in [Some(whole.as_str()), elsewhere].into_iter().flatten() {
+            others += builder.add_other_objects(&reader, prefix, &context.progress).await?;
+        }
+        if others > 0 {
+            let (_, past) = words(self.kind);
+            terminal::say(&format!(
+                "other objects of these events, which are {past} with them: {others}"
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -61,6 +61,7 @@ impl DiscardArgs {
             out: &self.out,
             yes: self.yes,
             source: Some(&self.source),
+            prefix: None,
             selection,
         };
         close::run(context, draft).await
