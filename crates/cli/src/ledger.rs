@@ -54,6 +54,9 @@ pub struct Record {
     pub not_before: Option<Timestamp>,
     /// The id of the plan that discarded or restored the event.
     pub closed_by: Option<String>,
+    /// The reason of that plan, and its operator.
+    pub closing_reason: Option<String>,
+    pub closing_operator: Option<String>,
 }
 
 impl Record {

@@ -97,6 +97,8 @@ impl LedgerReader for Delivered {
                 lease_until: None,
                 not_before: None,
                 closed_by: None,
+                closing_reason: None,
+                closing_operator: None,
             })
         });
         Ok(found.collect())

@@ -154,6 +154,8 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
         lease_until: Some(NOW.plus(Duration::from_secs(60))),
         not_before: None,
         closed_by: None,
+        closing_reason: None,
+        closing_operator: None,
     };
     (key.to_owned(), record)
 }

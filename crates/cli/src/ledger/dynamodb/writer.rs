@@ -15,6 +15,10 @@ use crate::ledger::{ClosingDecision, ExpectedItem, LedgerWriter, UnclaimedItem};
 /// The attribute with the id of the plan that discarded or restored the event.
 pub(super) const PLAN_ID: &str = "PlanId";
 
+/// The attributes with the reason of that plan, and with its operator.
+pub(super) const CLOSING_REASON: &str = "Reason";
+pub(super) const CLOSING_OPERATOR: &str = "By";
+
 /// The error code of a refused conditional write.
 const REFUSED: &str = "ConditionalCheckFailedException";
 
@@ -103,8 +107,8 @@ impl DynamoDbWriter {
         write
             .set("Status", text(status.as_str()))
             .set(PLAN_ID, text(decision.plan))
-            .set("Reason", text(decision.reason))
-            .set("By", text(decision.by))
+            .set(CLOSING_REASON, text(decision.reason))
+            .set(CLOSING_OPERATOR, text(decision.by))
             .set("ProcessedAt", text(&decision.now.to_string()))
             .set("ExpiresAt", number(expires));
         write

@@ -7,7 +7,7 @@ use genesys_replay::message::Message;
 use genesys_replay::queue::Redrive;
 use tokio::sync::mpsc::Receiver;
 
-use super::{EventTrace, TraceEntry, TracePlace};
+use super::{EventFacts, EventTrace, TraceEntry, TracePlace};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 use crate::operator::diagnose::happened;
@@ -22,6 +22,8 @@ use crate::queue::{QueueFacts, QueueReader};
 pub struct AuditText {
     pub name: String,
     pub text: String,
+    /// The reason of the plan, if it is known.
+    pub plan_reason: Option<String>,
     /// The reason why the file was not read.
     pub problem: Option<String>,
 }
@@ -115,7 +117,7 @@ impl EventTrace {
             return None;
         }
         let shown = classified.destination.to_string();
-        let event = self.event_of_message(&classified, &shown);
+        let event = self.event_with(classified.event_id(), &shown, EventFacts::of(&classified));
         event.entries.extend(first_failure(&classified, classified.category));
         let from = match message.replay_plan() {
             Some(plan) => format!("sent by {plan}"),

@@ -10,6 +10,7 @@ use genesys_replay::destination::{Arn, ReplayTarget};
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
+use genesys_replay_cli::operator::plan::Plan;
 use genesys_replay_cli::operator::trace::{
     AuditText, EventTrace, QueueSearch, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
 };
@@ -30,6 +31,8 @@ use crate::{files, terminal};
 Examples:
   # What happened to a conversation?
   genesys-replay trace --function replay --interaction 4f3c8a52-…
+  # An id from a ticket:
+  genesys-replay trace --function replay 4f3c8a52-…
   # With each attempt, from the log of the last day, and without the queues:
   genesys-replay trace --function replay --event 8bd2… --logs --since 1day --no-queues
 
@@ -57,6 +60,9 @@ pub(crate) struct TraceArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct SubjectArguments {
+    /// The id of an interaction, an event or a message, if you do not know which one it is.
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
     /// The id of an interaction (conversation).
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     interaction: Option<String>,
@@ -67,6 +73,9 @@ struct SubjectArguments {
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     message: Option<String>,
 }
+
+/// The end of the names of audit files.
+const AUDIT_SUFFIX: &str = ".audit.jsonl";
 
 /// The searched time of the log without --since: the maximum retention of a queue.
 const MAX_RETENTION: Duration = Duration::from_secs(14 * 86_400);
@@ -137,11 +146,12 @@ impl TraceArgs {
     }
 
     fn subject(&self) -> Result<TraceSubject, UserError> {
-        let SubjectArguments { interaction, event, message } = &self.subject;
+        let SubjectArguments { id, interaction, event, message } = &self.subject;
+        let any = id.clone().map(TraceSubject::Any);
         let interaction = interaction.clone().map(TraceSubject::Interaction);
         let event = event.clone().map(TraceSubject::Event);
         let message = message.clone().map(TraceSubject::Message);
-        interaction.or(event).or(message).ok_or_else(|| {
+        interaction.or(event).or(message).or(any).ok_or_else(|| {
             UserError::new("no id is named", "name one: --interaction, --event or --message")
         })
     }
@@ -162,14 +172,22 @@ impl TraceArgs {
                 Err(error) if is_named => return Err(error),
                 Err(error) => (String::new(), Some(error.to_string())),
             };
-            Ok(AuditText { name: path.display().to_string(), text, problem })
+            let plan_reason = plan_reason(&path, &text);
+            Ok(AuditText { name: path.display().to_string(), text, plan_reason, problem })
         });
         read.collect()
     }
 }
 
+/// Returns the reason of the plan beside an audit, if that plan was applied.
+fn plan_reason(audit: &Path, text: &str) -> Option<String> {
+    let name = audit.to_str()?.strip_suffix(AUDIT_SUFFIX)?;
+    let plan = Plan::read(&files::read(Path::new(&format!("{name}.json"))).ok()?).ok()?;
+    text.lines().next()?.contains(&plan.hash).then_some(plan.content.reason)
+}
+
 fn is_audit(path: &Path) -> bool {
-    path.to_str().is_some_and(|name| name.ends_with(".audit.jsonl"))
+    path.to_str().is_some_and(|name| name.ends_with(AUDIT_SUFFIX))
 }
 
 /// Searches the queue and its parking queue. Returns the ledger keys of the found events. A queue that is not named or
@@ -215,9 +233,10 @@ async fn search_queues(
 /// Returns a searched place in one line, if it has a problem, or if nothing was found.
 fn searched(place: &SearchedPlace, is_wanted: bool) -> Option<String> {
     let SearchedPlace { place, name, read, problem } = place;
+    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
     match problem {
-        Some(problem) => Some(format!("warning: {} {name}: {problem}", place.as_str())),
-        None if is_wanted => Some(format!("searched: {} {name}, {read} read", place.as_str())),
+        Some(problem) => Some(format!("warning: {}{name}: {problem}", place.as_str())),
+        None if is_wanted => Some(format!("searched: {}{name}, {read} read", place.as_str())),
         None => None,
     }
 }
@@ -248,9 +267,10 @@ fn text(events: &[TracedEvent]) -> String {
         }
         for entry in &event.entries {
             let at = entry.at.map_or_else(|| "unknown time".to_owned(), |at| at.to_string());
-            let at = at.split(['.', 'Z']).next().unwrap_or_default();
-            let line = format!("  {at:19}  {:13}  {}", entry.place.as_str(), one_line(&entry.what));
-            text.push_str(&wrapped(&line, width, 38));
+            let (at, zone) = at.split_once(['.', 'Z']).map_or((&*at, ""), |(at, _)| (at, "Z"));
+            let at = format!("{at}{zone}");
+            let line = format!("  {at:20}  {:13}  {}", entry.place.as_str(), one_line(&entry.what));
+            text.push_str(&wrapped(&line, width, 39));
             text.push('\n');
         }
         text.push('\n');
