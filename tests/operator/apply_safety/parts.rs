@@ -59,10 +59,11 @@ pub(super) fn plan(count: usize) -> Plan {
     })
 }
 
-/// A ledger with every sent event as delivered, except events that stay deferred.
+/// A ledger with every sent event as delivered, except events that stay deferred, and events that an operator discards.
 #[derive(Clone, Default)]
 pub(super) struct Delivered(
     pub(super) Arc<Mutex<HashMap<String, String>>>,
+    pub(super) &'static [&'static str],
     pub(super) &'static [&'static str],
 );
 
@@ -78,6 +79,8 @@ impl LedgerReader for Delivered {
                 key: (*key).to_owned(),
                 status: Some(if self.1.contains(key) {
                     Status::Deferred
+                } else if self.2.contains(key) {
+                    Status::Discarded
                 } else {
                     Status::Completed
                 }),
