@@ -1,5 +1,6 @@
 //! `discard` and `restore` of the real program, with the function beside it.
 
+mod concurrent;
 mod crashes;
 mod drift;
 mod ledger_writes;
@@ -266,6 +267,38 @@ async fn discard_moves_all_objects_of_an_event() -> TestResult {
     close(&desk, "restore", &["--yes"]).await?.with(0)?;
     assert_eq!(keys(&desk, false).await?.len(), 2);
     assert_eq!(desk.world.state("e-1").await?, "ARCHIVED TARGET_REFUSED");
+    Ok(())
+}
+
+#[tokio::test]
+async fn discard_takes_all_objects_of_a_selected_event() -> TestResult {
+    let desk = with_archived(&["e-1", "e-10"]).await?;
+    let malformed = Record::dead_letter("m-2", "e-1", "c-e-1").with("ERROR_CODE", "INVALID_JSON");
+    desk.world.deliver(&[malformed]).await?;
+    for (command, selection) in [
+        ("discard", &["--code", "PAYLOAD_MALFORMED", "--yes"][..]),
+        ("restore", &["--code", "TARGET_REFUSED", "--yes"]),
+        ("discard", &["--code", "TARGET_REFUSED", "--id", "e-1", "--yes"]),
+    ] {
+        let ran = close(&desk, command, selection).await?;
+        assert!(ran.stderr.contains(&format!("which are {command}")), "{ran:?}");
+        assert!(ran.stderr.contains("ed with them: 1"), "{ran:?}");
+        ran.with(0)?;
+        let closed = if command == "discard" { 2 } else { 0 };
+        assert_eq!(keys(&desk, true).await?.len(), closed, "{command}");
+        let sum = desk.run(&["reconcile", "--output", "json"]).await?;
+        let unfinished = ["interrupted_discard", "object_of_discarded_event"];
+        let found = sum.json()?;
+        assert!(unfinished.iter().all(|it| found["findings"][it].is_null()), "{sum:?}");
+        sum.with(0)?;
+    }
+    // A part of the archive: the other object is outside of it.
+    close(&desk, "restore", &["--yes"]).await?.with(0)?;
+    let all = keys(&desk, false).await?;
+    let part = all.iter().find(|key| key.contains("PAYLOAD_MALFORMED")).ok_or("no object")?;
+    close(&desk, "discard", &["--prefix", part, "--yes"]).await?.with(0)?;
+    assert_eq!(keys(&desk, true).await?.len(), 2);
+    assert_eq!(desk.world.state("e-10").await?, "ARCHIVED TARGET_REFUSED");
     Ok(())
 }
 

@@ -53,7 +53,7 @@ impl ArchiveReader for Endless {
 }
 
 /// An empty ledger.
-struct Empty;
+pub(super) struct Empty;
 
 impl LedgerReader for Empty {
     async fn scan(&self, _: u32, _: u32, _: Option<&str>) -> Result<RecordPage, AwsError> {

@@ -20,6 +20,8 @@ mod parking;
 mod plan;
 mod plans;
 mod proxy;
+mod queue_reading;
+mod queue_source;
 mod queued;
 mod reconcile;
 mod redirect;

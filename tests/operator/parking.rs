@@ -1,21 +1,15 @@
 //! Plans for the parking queue: only sent messages leave it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::digest::hexadecimal;
-use genesys_replay::message::{Message, MessageId};
-use genesys_replay_cli::operator::apply::{DeadLetterSource, Fetched, QueueSource};
-use genesys_replay_cli::operator::plan::{Location, PlanItem, Predicted};
 use genesys_test_support::{
     FUNCTION, HIDDEN_SECONDS, TestResult, conversation_event, on_failure_body,
 };
 use serde_json::{Value, json};
 
 use super::apply::{APPLY, audit, once};
-use super::diagnose::lazy_queue::LazyQueue;
 use super::items::{item, write};
 use super::plan::plan;
 use crate::support::harness::OperatorHarness;
@@ -190,50 +184,4 @@ async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     }
     assert_eq!(ended.join(" "), "ARCHIVED EXHAUSTED 2 ARCHIVED FAILED_AFTER_ACCEPTANCE 11");
     Ok(())
-}
-
-fn parked(number: usize) -> Message {
-    let id = MessageId::new(format!("m-{number}")).unwrap_or_else(|| unreachable!());
-    Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned())
-}
-
-/// Returns plan items for this many of a queue's first messages.
-fn planned(count: usize) -> Vec<PlanItem> {
-    let item = |number| PlanItem {
-        key: format!("m-{number}|none"),
-        event_type: "unknown".to_owned(),
-        interaction_id: None,
-        target: "none".to_owned(),
-        original_target: None,
-        category: "UNKNOWN".to_owned(),
-        failure_code: None,
-        place: Location::Message { message_id: format!("m-{number}") },
-        body_sha256: hexadecimal(&parked(number).body),
-        ledger: None,
-        predicted: Predicted { attempt: 1, marks_interaction: false },
-        edit: None,
-        redirected_from: None,
-    };
-    (0..count).map(item).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn parking_source_receives_again_after_the_visibility_timeout() -> TestResult {
-    let mut source = QueueSource::new(LazyQueue::new(10, parked));
-    let items = planned(10);
-    let mut todo: VecDeque<usize> = (0..10).collect();
-    let first = source.fetch(&items, &mut todo, 1).await?;
-    assert_eq!(receives(&first), [1]);
-    // The wave was followed while the other messages were still invisible.
-    tokio::time::sleep(Duration::from_secs(100)).await;
-    let second = source.fetch(&items, &mut todo, 1).await?;
-    assert_eq!(receives(&second), [2], "by a receipt that is fresh");
-    assert_eq!(todo.len(), 8);
-    Ok(())
-}
-
-/// Returns the receive counts of the fetched messages.
-fn receives(fetched: &[Fetched]) -> Vec<u32> {
-    let messages = fetched.iter().filter_map(|(_, it)| it.as_ref().ok());
-    messages.map(|message| message.receive_count).collect()
 }

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use genesys_test_support::{TestResult, conversation_event};
+use genesys_stand_in::Fault;
+use genesys_test_support::{Record, TestResult, conversation_event};
 use serde_json::json;
 
 use super::apply::{APPLY, audit, once};
@@ -181,5 +182,168 @@ async fn resume_keeps_a_message_whose_copy_was_not_stored() -> TestResult {
     write(&desk.world.aws, vec![item(key, &deferred)?]).await?;
     desk.run(&[&APPLY[..], &["--resume", "--wait", "1ms"]].concat()).await?;
     assert_eq!(desk.depth(&desk.queue).await?, 1, "the event is still in the queue");
+    Ok(())
+}
+
+/// Returns a plan of the events `e-0` to `e-11`, with 15 other messages in the queue.
+async fn with_many_planned(receives: u32) -> Result<(OperatorHarness, String), Box<dyn Error>> {
+    let ids: Vec<String> = (0..27).map(|number| format!("e-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let (desk, parking) = with_queued(&ids, receives).await?;
+    let by_id: Vec<&str> = ids[..12].iter().flat_map(|id| ["--id", id]).collect();
+    plan(&desk, &[&FROM_QUEUE[..], &by_id].concat()).await?;
+    Ok((desk, parking))
+}
+
+#[tokio::test]
+async fn apply_parks_no_message_however_many_waves_it_has() -> TestResult {
+    let (desk, parking) = with_many_planned(6).await?;
+    let waves = ["--to", "target", "--ramp", "1"];
+    let ran = desk.run(&[&APPLY[..], &waves].concat()).await?;
+    let cost = "one receive of each of 27 messages: 2 of 6 used at most";
+    assert!(ran.stderr.contains(cost), "{ran:?}");
+    ran.with(0)?;
+    assert_eq!(audit(&desk, "wave")?.len(), 12);
+    assert_eq!(desk.delivered().len(), 12);
+    assert_eq!([desk.depth(&parking).await?, desk.depth(&desk.queue).await?], [0, 15]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_and_edit_are_refused_when_receives_run_out() -> TestResult {
+    let (desk, parking) = with_queued(&["e-1", "e-2"], 5).await?;
+    plan(&desk, &[&FROM_QUEUE[..], &["--id", "e-1"]].concat()).await?;
+    std::fs::write(desk.file("patch.json"), r#"[{"op":"add","path":"/x","value":1}]"#)?;
+    for _ in 0..3 {
+        assert_eq!(desk.world.aws.receive(&desk.queue, 0).await?.len(), 2);
+    }
+    let apply = [&APPLY[..], &["--to", "target"]].concat();
+    let refused = desk.run(&apply).await?;
+    assert!(refused.says("would move 1 of the 2 messages"), "{refused:?}");
+    refused.with(3)?;
+    assert!(!desk.file("plan.audit.jsonl").exists(), "nothing was begun");
+    assert_eq!(desk.delivered(), once(&[]));
+    // SQS parks the messages at the next receive.
+    let edit = ["edit", "plan.json", "--patch", "patch.json", "--reason", "x", "--force"];
+    let forced = desk.run(&edit).await?;
+    assert!(forced.says("not where it was"), "{forced:?}");
+    assert_eq!(desk.depth(&parking).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_and_edit_are_refused_with_a_tight_redrive_policy() -> TestResult {
+    let (desk, parking) = with_queued(&["e-1", "e-2"], 3).await?;
+    plan(&desk, &[&FROM_QUEUE[..], &["--id", "e-1", "--force"]].concat()).await?;
+    std::fs::write(desk.file("patch.json"), r#"[{"op":"add","path":"/x","value":1}]"#)?;
+    let edit = ["edit", "plan.json", "--patch", "patch.json", "--reason", "x"];
+    let discard = ["discard", "--from", "queue", "--reason", "x", "--yes"];
+    let apply = [&APPLY[..], &["--to", "target"]].concat();
+    for arguments in [&edit[..], &discard, &apply] {
+        let refused = desk.run(arguments).await?;
+        assert!(refused.says("after 3 receives") && refused.says("--force"), "{refused:?}");
+        refused.with(3)?;
+    }
+    desk.run(&[&apply[..], &["--force"]].concat()).await?.with(0)?;
+    assert_eq!(desk.delivered(), once(&["e-1"]));
+    assert_eq!([desk.depth(&parking).await?, desk.depth(&desk.queue).await?], [0, 1]);
+    Ok(())
+}
+
+/// Lets the function receive the messages of these events first, and answer them with this HTTP status.
+async fn receive_first(desk: &OperatorHarness, ids: &[&str], status: u16) -> TestResult {
+    let sqs = aws_sdk_sqs::Client::new(&desk.world.aws.config());
+    let url = desk.world.aws.queue_url(&desk.queue).await?;
+    let received = desk.world.aws.receive(&desk.queue, 30).await?;
+    for message in received {
+        let receipt = message.receipt_handle.ok_or("no receipt")?;
+        let (body, id) = (message.body.unwrap_or_default(), message.message_id.ok_or("no id")?);
+        let Some(event) = ids.iter().find(|id| body.contains(&format!("\"{id}\""))) else {
+            desk.world.aws.show_again(&desk.queue, &receipt).await?;
+            continue;
+        };
+        if status >= 300 {
+            let fault = Fault::on("POST", "/targets/").status(status).times(3);
+            desk.world.genesys.fault(fault);
+        }
+        let record = Record::dead_letter(&id, event, &format!("c-{event}"));
+        let failed = desk.world.deliver(&[record]).await?;
+        assert_eq!(failed.is_empty(), status < 300, "{event}");
+        if failed.is_empty() {
+            sqs.delete_message().queue_url(&url).receipt_handle(receipt).send().await?;
+        } else {
+            desk.world.aws.show_again(&desk.queue, &receipt).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_leaves_out_messages_that_the_function_received() -> TestResult {
+    let (desk, _) = with_queued(&["e-1", "e-2", "e-3", "e-4"], 10).await?;
+    plan(&desk, &FROM_QUEUE).await?;
+    receive_first(&desk, &["e-1"], 200).await?;
+    receive_first(&desk, &["e-2"], 503).await?;
+    desk.world.genesys.clear_calls();
+    let preview = desk.run(&["apply", "plan.json"]).await?;
+    assert!(preview.says("2 of 4 dead letters have changed in the ledger"), "{preview:?}");
+    preview.with(0)?;
+
+    let apply = [&APPLY[..], &["--to", "target", "--output", "json"]].concat();
+    let ran = desk.run(&apply).await?;
+    super::schemas::check("apply", &ran)?;
+    let summary = ran.json()?;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(desk.delivered(), once(&["e-3", "e-4"]));
+    let left_out = summary["left_out"].as_array().ok_or("no list")?;
+    let named = |id: &str, text: &str| {
+        let of_id = |it: &&serde_json::Value| it["key"].to_string().contains(id);
+        let found = left_out.iter().find(of_id);
+        found.is_some_and(|it| it["reason"].to_string().contains(text))
+    };
+    assert!(named("e-1|", "now COMPLETED after 1 attempts"), "{summary}");
+    assert!(named("e-2|", "now DEFERRED after 3 attempts"), "{summary}");
+    assert_eq!((left_out.len(), &summary["not_sent"]), (2, &json!([])), "{summary}");
+    let audited = audit(&desk, "not_sent")?;
+    let reasons = audited.iter().filter_map(|line| line["reason"].as_str());
+    assert_eq!(reasons.filter(|it| it.starts_with("left out: changed since")).count(), 2);
+    assert_eq!(desk.depth(&desk.queue).await?, 1, "the message of e-2 stays");
+
+    let resumed = desk.run(&[&APPLY[..], &["--to", "target", "--resume"]].concat()).await?;
+    assert!(resumed.says("2 left out: changed, or received by the function"), "{resumed:?}");
+    resumed.with(1)?;
+    assert_eq!(desk.delivered(), once(&["e-3", "e-4"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn apply_beside_the_function_delivers_every_queued_event_once() -> TestResult {
+    let ids: Vec<String> = (0..20).map(|number| format!("e-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let (desk, _) = with_queued(&ids, 10).await?;
+    plan(&desk, &FROM_QUEUE).await?;
+    let function = desk.world.function()?;
+    // The function goes on with the queue between plan and apply.
+    while desk.drain_once(&function).await? == 0 {}
+    let ran = desk.run_beside_function(&APPLY).await?;
+    assert!(ran.says("left out: changed, or received by the function"), "{ran:?}");
+    ran.with(1)?;
+    while desk.depth(&desk.queue).await? > 0 {
+        desk.drain_once(&function).await?;
+    }
+    assert_eq!(desk.delivered(), once(&ids));
+    Ok(())
+}
+
+#[tokio::test]
+async fn discard_of_queued_events_leaves_changed_ones() -> TestResult {
+    let (desk, _) = with_queued(&["e-1", "e-2"], 10).await?;
+    let discard = ["discard", "--from", "queue", "--reason", "tests"];
+    desk.run(&discard).await?.with(0)?;
+    receive_first(&desk, &["e-1"], 200).await?;
+    let ran = desk.run(&["apply", "discard.json", "--yes"]).await?;
+    assert!(ran.says("1 discarded") && ran.says("1 not changed"), "{ran:?}");
+    ran.with(1)?;
+    assert_eq!(desk.world.state("e-1").await?, "COMPLETED");
     Ok(())
 }

@@ -2,17 +2,24 @@
 
 use std::error::Error;
 
+use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
+use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Silent;
-use genesys_replay_cli::operator::trace::{EventTrace, TraceSubject};
+use genesys_replay_cli::operator::trace::{
+    EventTrace, LogLine, LogReader, TracePlace, TraceSubject,
+};
 use genesys_stand_in::Fault;
 use genesys_test_support::{LocalAws, Record, TestResult, conversation_event};
 use serde_json::Value;
 
 use super::apply::APPLY;
+use super::diagnose::lazy_queue::LazyQueue;
+use super::items::{item, write};
 use super::plan::{plan, with_archived};
-use crate::support::harness::OperatorHarness;
+use crate::support::harness::{OperatorHarness, ended};
 use crate::support::program::Ran;
 
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
@@ -158,7 +165,9 @@ async fn trace_leaves_out_a_queue_when_receives_run_out() -> TestResult {
 #[tokio::test]
 async fn trace_is_refused_without_one_id() -> TestResult {
     let desk = OperatorHarness::open().await?;
-    for arguments in [&["--no-queues"][..], &["--event", "e", "--message", "m"]] {
+    for arguments in
+        [&["--no-queues"][..], &["--event", "e", "--message", "m"], &["e", "--event", "e"]]
+    {
         assert_eq!(trace(&desk, arguments).await?.code, Some(2), "{arguments:?}");
     }
     let ran = trace(&desk, &["--event", "e-1", "--logs"]).await?;
@@ -204,5 +213,129 @@ async fn trace_reads_the_attempts_from_the_log() -> TestResult {
         .await;
     let problem = nowhere.searched()[0].problem.clone().unwrap_or_default();
     assert!(problem.contains("no-such-group"), "{problem}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn trace_finds_any_kind_of_id() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    for id in ["c-e-1", "e-1", "m-e-1"] {
+        let events = traced(&desk, &[id]).await?;
+        assert_eq!(events.len(), 1, "{id}");
+        assert_eq!(text(&events[0], "event_id"), "e-1", "{id}");
+    }
+    let shown = desk.run(&["trace", "e-1"]).await?.with(0)?;
+    let times = shown.lines().filter(|line| line.starts_with("  20"));
+    let times: Vec<&str> = times.filter_map(|line| line.get(2..22)).collect();
+    assert!(times.len() > 2 && times.iter().all(|time| time.ends_with('Z')), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn trace_shows_the_audit_of_a_target_with_a_password() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let lines = [
+        r#"{"at":"2026-12-01T00:00:00Z","what":"begun","plan":"p","hash":"h","by":"marta","to":"q","direct":false,"resumed":false}"#,
+        r#"{"at":"2026-12-01T00:00:01Z","what":"sent","key":"e-1|https://user:secret@crm.example/events?token=t","message_id":"m-9"}"#,
+    ];
+    std::fs::write(desk.file("plan.audit.jsonl"), lines.join("\n") + "\n")?;
+    // The event was archived for this target.
+    let members = [("Status", "ARCHIVED"), ("Target", "https://crm.example/events")];
+    let key = "e-1|https://user:secret@crm.example/events?token=t";
+    write(&desk.world.aws, vec![item(key, &members)?]).await?;
+    let ran = trace(&desk, &["--event", "e-1"]).await?;
+    assert!(!ran.says("secret") && !ran.says("token"), "{ran:?}");
+    let events = ran.json()?;
+    let events = events["events"].as_array().ok_or("no events")?;
+    let sent: Vec<&str> = events
+        .iter()
+        .filter(|event| places(event).contains(&"audit"))
+        .map(|event| text(event, "target"))
+        .collect();
+    assert_eq!(sent, ["https://crm.example/events"], "{events:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn trace_shows_the_reason_of_a_discard_and_a_restore() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let close = ["--id", "e-1", "--yes"];
+    desk.run(&[&["discard", "--reason", "a test call"], &close[..]].concat()).await?.with(0)?;
+    let shown = desk.run(&["trace", "e-1"]).await?.with(0)?;
+    assert!(shown.contains("discarded by marta: a test call"), "from the ledger: {shown}");
+    desk.run(&[&["restore", "--reason", "not a test"], &close[..]].concat()).await?.with(0)?;
+    let event = &traced(&desk, &["e-1"]).await?[0];
+    let entries = event["entries"].as_array().ok_or("no entries")?;
+    let audited = entries.iter().filter(|entry| entry["place"] == "audit");
+    let audited: Vec<&str> = audited.map(|entry| text(entry, "what")).collect();
+    assert_eq!(audited.len(), 2, "{event}");
+    assert!(audited[0].starts_with("discarded by plan-"), "{event}");
+    assert!(audited[0].ends_with("by marta: a test call"), "{event}");
+    assert!(audited[1].ends_with("by marta: not a test"), "{event}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn trace_names_unreadable_queues_and_audits() -> TestResult {
+    let mut desk = with_archived(&["e-1"]).await?;
+    std::fs::create_dir(desk.file("folder.audit.jsonl"))?;
+    std::fs::write(desk.file("old.audit.jsonl"), "{}\nnot an audit\n")?;
+    desk.queue.push_str("-gone");
+    let ran = trace(&desk, &["--event", "e-1"]).await?;
+    for problem in [
+        "warning: queue: ",
+        "warning: audit folder.audit.jsonl: folder.audit.jsonl cannot be read",
+        "warning: audit old.audit.jsonl: lines that are not of an audit: 2",
+    ] {
+        assert!(ran.stderr.contains(problem), "{problem}: {ran:?}");
+    }
+    assert!(ran.with(0)?.contains("ARCHIVED"), "the other places are shown");
+    Ok(())
+}
+
+#[tokio::test]
+async fn trace_leaves_out_queues_when_none_is_named() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let program =
+        desk.program(&["trace", "--event", "e-1"]).env_remove("REPLAY_QUEUE_URL").spawn()?;
+    let ran = ended(program).await?;
+    assert!(ran.stderr.contains("warning: queue: not searched: the queue is not named"), "{ran:?}");
+    assert!(ran.with(0)?.contains("ARCHIVED"));
+    Ok(())
+}
+
+/// A log without lines.
+struct EmptyLog;
+
+impl LogReader for EmptyLog {
+    async fn search(
+        &self,
+        texts: &[String],
+        _: Timestamp,
+        _: usize,
+    ) -> Result<Vec<LogLine>, AwsError> {
+        assert!(texts.len() <= 21 && texts.contains(&"c-1".to_owned()), "{texts:?}");
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trace_names_ids_that_were_not_searched_in_the_log() -> TestResult {
+    let make = |number: usize| {
+        let id = MessageId::new(format!("m-{number}")).unwrap_or_else(|| unreachable!());
+        Message::new(id, conversation_event(&format!("e-{number}"), "c-1"))
+    };
+    for (count, is_complete) in [(20, true), (25, false)] {
+        let mut trace = EventTrace::of(TraceSubject::Interaction("c-1".to_owned()));
+        let (queue, target) =
+            (LazyQueue::new(count, make), ReplayTarget::original(AllowedTargets::Any));
+        let place = TracePlace::Queue;
+        trace.search_queue(&queue, place, &target, std::future::pending(), &Silent).await?;
+        trace.search_log(&EmptyLog, "log", Timestamp::from_millis(0), &Silent).await;
+        let problem = trace.searched()[1].problem.clone();
+        assert_eq!(problem.is_none(), is_complete, "{problem:?}");
+        let named = "5 of the found events were not searched, after the first 20";
+        assert!(is_complete || problem.is_some_and(|it| it.starts_with(named)));
+    }
     Ok(())
 }

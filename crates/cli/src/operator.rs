@@ -13,6 +13,7 @@ pub mod page;
 pub mod pause;
 pub mod plan;
 pub mod plans;
+pub mod queue_reading;
 pub mod reconcile;
 pub mod remedy;
 pub mod report;

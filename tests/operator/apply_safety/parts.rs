@@ -20,6 +20,7 @@ use genesys_replay_cli::operator::apply::{
 use genesys_replay_cli::operator::plan::{
     Location, Plan, PlanContent, PlanItem, PlanKind, PlanSource, Predicted, Selection,
 };
+use genesys_replay_cli::operator::queue_reading::QueueReadError;
 use genesys_replay_cli::queue::DeleteError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,10 +59,11 @@ pub(crate) fn plan(count: usize) -> Plan {
     })
 }
 
-/// A ledger with every sent event as delivered, except events that stay deferred.
+/// A ledger with every sent event as delivered, except events that stay deferred, and events that an operator discards.
 #[derive(Clone, Default)]
 pub(crate) struct Delivered(
     pub(crate) Arc<Mutex<HashMap<String, String>>>,
+    pub(crate) &'static [&'static str],
     pub(crate) &'static [&'static str],
 );
 
@@ -77,6 +79,8 @@ impl LedgerReader for Delivered {
                 key: (*key).to_owned(),
                 status: Some(if self.1.contains(key) {
                     Status::Deferred
+                } else if self.2.contains(key) {
+                    Status::Discarded
                 } else {
                     Status::Completed
                 }),
@@ -116,7 +120,7 @@ impl DeadLetterSource for Anything {
         items: &[PlanItem],
         todo: &mut VecDeque<usize>,
         most: usize,
-    ) -> Result<Vec<Fetched>, AwsError> {
+    ) -> Result<Vec<Fetched>, QueueReadError> {
         let some: Vec<usize> = todo.drain(..most.min(todo.len())).collect();
         let source = some.into_iter().filter_map(|index| {
             let id = MessageId::new(items.get(index)?.event_id())?;
@@ -125,15 +129,16 @@ impl DeadLetterSource for Anything {
         Ok(source.collect())
     }
 
-    async fn on_sent(&mut self, item: &PlanItem) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&self, item: &PlanItem) -> Option<Result<(), DeleteError>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(item.event_id().to_owned());
         Some(Ok(()))
     }
 
-    async fn release_unsent(&mut self) {
+    async fn release_unsent(&mut self) -> u64 {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push("all messages are released".to_owned());
+        0
     }
 }
 

@@ -245,7 +245,15 @@ impl QueueReader for LazyQueue {
     }
 
     async fn delete(&self, messages: &[Message]) -> Vec<DeleteError> {
-        self.state().deleted += messages.len() as u64;
+        let mut state = self.state();
+        for message in messages {
+            if let Some(number) = number(&state, message)
+                && let Some(back) = state.messages[number].0.take()
+            {
+                state.hidden.remove(&(back, number));
+            }
+        }
+        state.deleted += messages.len() as u64;
         Vec::new()
     }
 }

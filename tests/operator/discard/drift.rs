@@ -10,8 +10,9 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::archive::s3::S3Writer;
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::apply::{AuditEntry, History, Journal};
-use genesys_replay_cli::operator::close::{Close, Copied, Mover, ObjectMover};
+use genesys_replay_cli::operator::close::{AuditLog, Close, Copied, Mover, ObjectMover};
 use genesys_replay_cli::operator::plan::{ClosingKind, Plan, PlanItem};
+use genesys_replay_cli::operator::queue_reading::QueueReadError;
 use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
@@ -26,20 +27,24 @@ struct LateMover<'a> {
 }
 
 impl Mover for LateMover<'_> {
+    type Fetched = ();
+
     async fn next(
         &mut self,
         items: &[PlanItem],
         todo: &mut VecDeque<usize>,
-    ) -> Result<Option<usize>, AwsError> {
-        self.mover.next(items, todo).await
+        most: usize,
+    ) -> Result<Vec<(usize, ())>, QueueReadError> {
+        self.mover.next(items, todo, most).await
     }
 
     async fn copy(
-        &mut self,
+        &self,
         planned: &PlanItem,
+        fetched: (),
         first_seen: Option<Timestamp>,
     ) -> Result<Copied, AwsError> {
-        let copied = self.mover.copy(planned, first_seen).await?;
+        let copied = self.mover.copy(planned, fetched, first_seen).await?;
         let failed = |error: String| AwsError {
             operation: error,
             kind: AwsErrorKind::Refused,
@@ -60,7 +65,7 @@ impl Mover for LateMover<'_> {
         Ok(copied)
     }
 
-    async fn remove(&mut self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
+    async fn remove(&self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
         self.mover.remove(item).await
     }
 
@@ -87,6 +92,7 @@ async fn discard_keeps_an_event_that_is_delivered_meanwhile() -> TestResult {
     let (aws, table) = (desk.world.aws.config(), &desk.world.aws.table);
     let archive = app::archive_writer(&aws, &desk.bucket);
     let mover = ObjectMover { archive: &archive, kind: ClosingKind::Discard };
+    let mut journal = NoAudit;
     let run = Close {
         plan: &plan,
         kind: ClosingKind::Discard,
@@ -94,7 +100,7 @@ async fn discard_keeps_an_event_that_is_delivered_meanwhile() -> TestResult {
         ledger: &app::ledger(&aws, table),
         writer: &app::ledger_writer(&aws, table, Duration::from_hours(360)),
         mover: LateMover { mover, desk: &desk },
-        journal: &mut NoAudit,
+        journal: AuditLog::new(&mut journal),
         by: "marta".to_owned(),
         reason: None,
         to: "the archive".to_owned(),

@@ -10,8 +10,9 @@ use genesys_replay::clock::{SystemClock, Timestamp};
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::apply::{AuditEntry, History, Journal, QueueSource};
-use genesys_replay_cli::operator::close::{Close, Copied, MessageMover, Mover};
+use genesys_replay_cli::operator::close::{AuditLog, Close, Copied, MessageMover, Mover};
 use genesys_replay_cli::operator::plan::{ClosingKind, Plan, PlanItem};
+use genesys_replay_cli::operator::queue_reading::{QueueReadError, QueueReading};
 use genesys_test_support::{TestResult, conversation_event};
 use tokio_util::sync::CancellationToken;
 
@@ -117,26 +118,30 @@ impl<M> CrashingMover<M> {
     }
 }
 
-impl<M: Mover> Mover for CrashingMover<M> {
+impl<M: Mover + Sync> Mover for CrashingMover<M> {
+    type Fetched = M::Fetched;
+
     async fn next(
         &mut self,
         items: &[PlanItem],
         todo: &mut VecDeque<usize>,
-    ) -> Result<Option<usize>, AwsError> {
-        self.mover.next(items, todo).await
+        most: usize,
+    ) -> Result<Vec<(usize, M::Fetched)>, QueueReadError> {
+        self.mover.next(items, todo, most).await
     }
 
     async fn copy(
-        &mut self,
+        &self,
         item: &PlanItem,
+        fetched: M::Fetched,
         first_seen: Option<Timestamp>,
     ) -> Result<Copied, AwsError> {
         self.reach(CrashPoint::BeforeCopy)?;
-        let copied = self.mover.copy(item, first_seen).await?;
+        let copied = self.mover.copy(item, fetched, first_seen).await?;
         self.reach(CrashPoint::BeforeLedger).map(|()| copied)
     }
 
-    async fn remove(&mut self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
+    async fn remove(&self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
         self.reach(CrashPoint::BeforeDelete)?;
         let removed = self.mover.remove(item).await?;
         self.reach(CrashPoint::AfterDelete).map(|()| removed)
@@ -161,9 +166,12 @@ async fn crash(desk: &OperatorHarness, parking: &str, at: CrashPoint) -> TestRes
     let plan = Plan::read(desk.read("discard.json")?.as_bytes())?;
     let (aws, table) = (desk.world.aws.config(), &desk.world.aws.table);
     let archive = app::archive_writer(&aws, &desk.bucket);
-    let source = QueueSource::new(app::reader(&aws, parking).await?);
+    let (queue, stop) = (app::reader(&aws, parking).await?, CancellationToken::new());
+    let reading = QueueReading::open(&queue, false, &Silent).await?;
+    let source = QueueSource::new(&reading, &plan, &stop, &Silent);
     let reason = &plan.content.reason;
     let mover = MessageMover::new(source, &archive, "dlq/archives/", reason, &SystemClock);
+    let mut journal = AuditLines(std::fs::File::create(desk.file("discard.audit.jsonl"))?);
     let run = Close {
         plan: &plan,
         kind: ClosingKind::Discard,
@@ -171,12 +179,12 @@ async fn crash(desk: &OperatorHarness, parking: &str, at: CrashPoint) -> TestRes
         ledger: &app::ledger(&aws, table),
         writer: &app::ledger_writer(&aws, table, Duration::from_hours(360)),
         mover: CrashingMover { mover, at },
-        journal: &mut AuditLines(std::fs::File::create(desk.file("discard.audit.jsonl"))?),
+        journal: AuditLog::new(&mut journal),
         by: "marta".to_owned(),
         reason: None,
         to: "the archive".to_owned(),
         clock: &SystemClock,
-        stop: &CancellationToken::new(),
+        stop: &stop,
         progress: &Silent,
     };
     assert!(run.run().await.is_err(), "{at:?}");

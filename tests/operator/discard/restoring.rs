@@ -73,3 +73,25 @@ async fn restore_leaves_out_events_that_are_not_discarded() -> TestResult {
     ran.with(1)?;
     Ok(())
 }
+
+#[tokio::test]
+async fn restore_finds_discarded_objects_of_another_prefix() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let key = keys(&desk, false).await?.remove(0);
+    // As after a change of ARCHIVE_PREFIX.
+    let old = key.replace("dlq/archives/", "old/");
+    let copy = desk.world.aws.s3().copy_object().bucket(&desk.bucket).key(&old);
+    copy.copy_source(format!("{}/{key}", desk.bucket)).send().await?;
+    desk.world.aws.s3().delete_object().bucket(&desk.bucket).key(&key).send().await?;
+    close(&desk, "discard", &["--prefix", "old/", "--yes"]).await?.with(0)?;
+    assert_eq!(keys(&desk, true).await?, [format!("discarded/{old}")]);
+    let nothing = close(&desk, "restore", &["--yes"]).await?;
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    for prefix in ["old/", "discarded/old/"] {
+        close(&desk, "restore", &["--prefix", prefix]).await?.with(0)?;
+    }
+    desk.run(&["apply", "restore.json", "--yes"]).await?.with(0)?;
+    assert_eq!(keys(&desk, false).await?, [old]);
+    assert_eq!(desk.world.state("e-1").await?, "ARCHIVED TARGET_REFUSED");
+    Ok(())
+}

@@ -76,3 +76,18 @@ async fn reconcile_names_discarded_objects_without_their_item() -> TestResult {
     assert_eq!((&found["count"], &found["wrong"]), (&json!(1), &json!(true)), "{sum}");
     Ok(())
 }
+
+#[tokio::test]
+async fn reconcile_names_archived_objects_of_discarded_events() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    // The message of the event was discarded from a queue.
+    write(&desk.world.aws, vec![item(&desk.world.key("e-1"), &[("Status", "DISCARDED")])?]).await?;
+    let sum = reconcile(&desk, 0).await?;
+    let found = &sum["findings"]["object_of_discarded_event"];
+    assert_eq!((&found["count"], &found["wrong"]), (&json!(1), &json!(false)), "{sum}");
+    assert_eq!(sum["findings"]["interrupted_discard"], json!(null), "{sum}");
+    // The remedy that the finding names.
+    close(&desk, "discard", &["--yes"]).await?.with(0)?;
+    assert_eq!(reconcile(&desk, 0).await?["findings"], json!({}));
+    Ok(())
+}

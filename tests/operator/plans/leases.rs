@@ -66,9 +66,11 @@ impl Sender for Counted {
     }
 
     async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for message in messages {
-            *counts.entry(message.id.to_string()).or_default() += 1;
+        {
+            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            for message in messages {
+                *counts.entry(message.id.to_string()).or_default() += 1;
+            }
         }
         sends(&self.1, usize::MAX).send(messages).await
     }

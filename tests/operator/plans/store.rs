@@ -12,10 +12,13 @@ use genesys_replay_cli::plan_store::{ListedObject, PlanStore, StoreListing};
 use genesys_test_support::{LocalAws, TestResult};
 use tokio::time::Instant;
 
+/// The objects by key, each with the time of its write.
+type Objects = BTreeMap<String, (Vec<u8>, Timestamp)>;
+
 /// A store in memory with a clock of its own, which begins in 2026.
 #[derive(Clone)]
 pub(super) struct MemoryStore {
-    objects: Arc<Mutex<BTreeMap<String, (Vec<u8>, Timestamp)>>>,
+    objects: Arc<Mutex<Objects>>,
     begun: Instant,
     /// The keys whose writes are answered late, and how late.
     slow: Option<(String, Duration)>,

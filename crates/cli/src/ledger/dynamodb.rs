@@ -17,7 +17,7 @@ use genesys_replay_storage::dynamodb::item::{
 use super::{LedgerReader, Record, RecordPage};
 use crate::calls::answered;
 pub use writer::DynamoDbWriter;
-use writer::PLAN_ID;
+use writer::{OPERATOR, PLAN_ID, REASON};
 
 /// The maximum number of keys in one call.
 const MAX_BATCH_ENTRIES: usize = 100;
@@ -135,7 +135,7 @@ fn record(item: &Item) -> Option<Record> {
             .map(Timestamp::from_millis),
         not_before: integer(item, NOT_BEFORE).map(Timestamp::from_millis),
         plan: owned(PLAN_ID),
-        by: owned("By"),
-        reason: owned("Reason"),
+        by: owned(OPERATOR),
+        reason: owned(REASON),
     })
 }

@@ -3,6 +3,8 @@
 mod failures;
 mod follow;
 mod journal;
+mod left_out;
+mod queue_source;
 mod resume;
 mod sender;
 mod source;
@@ -22,14 +24,17 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::operator::plan::{Plan, PlanItem};
+use crate::operator::queue_reading::QueueReadError;
+use crate::queue::receive_cost::ReceiveRefusal;
 pub use failures::{ReplayFailure, add_reasons};
 pub use journal::{
     AuditEntry, AuditEvent, AuditPart, ClosingStep, CorruptAudit, FlushError, History, ItemState,
     Journal,
 };
+pub use queue_source::{MAX_WAITING_BYTES, QueueSource};
 pub use resume::{Drift, LedgerChange, drift};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
-pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, QueueSource};
+pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched};
 use wave::{Wave, grown, share};
 
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +112,9 @@ pub struct Summary {
     pub open: Vec<String>,
     /// The dead letters that were not sent: key and reason.
     pub not_sent: Vec<(String, String)>,
+    /// The dead letters of a queue that were not sent, because they changed or left the queue since the plan was made: key
+    /// and reason.
+    pub left_out: Vec<(String, String)>,
     /// The dead letters that may have been sent, or were attempted and are not settled: key and reason.
     pub doubtful: Vec<(String, String)>,
     /// The keys of dead letters that were sent and are still in the parking queue.
@@ -121,7 +129,7 @@ impl Summary {
     /// Returns true if all dead letters were delivered and left their source.
     pub fn is_well(&self) -> bool {
         let in_queues = self.open.len() + self.still_in_source.len();
-        let unsent = self.not_sent.len() + self.doubtful.len();
+        let unsent = self.not_sent.len() + self.left_out.len() + self.doubtful.len();
         in_queues + unsent == 0 && self.outcomes.keys().all(|(_, code)| code.is_empty())
     }
 }
@@ -130,6 +138,8 @@ impl Summary {
 pub enum ApplyError {
     #[error(transparent)]
     Aws(#[from] AwsError),
+    #[error(transparent)]
+    Receives(#[from] ReceiveRefusal),
     #[error("the audit file cannot be written; nothing more was sent")]
     Journal(#[from] io::Error),
     #[error(transparent)]
@@ -140,6 +150,15 @@ impl ApplyError {
     /// Returns true if the audit was not written, so that nothing may be added to it.
     pub const fn is_about_audit(&self) -> bool {
         matches!(self, Self::Journal(_) | Self::Flush(_))
+    }
+}
+
+impl From<QueueReadError> for ApplyError {
+    fn from(error: QueueReadError) -> Self {
+        match error {
+            QueueReadError::Receives(refusal) => Self::Receives(refusal),
+            QueueReadError::Aws(error) => Self::Aws(error),
+        }
     }
 }
 
@@ -242,7 +261,9 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             if self.stop.is_cancelled() {
                 return Ok(StopReason::Interrupted);
             }
-            size = grown(size, self.options.ramp);
+            if wave.sent > 0 {
+                size = grown(size, self.options.ramp);
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! The order of the steps keeps at least one stored copy of each event at any time: the copy is stored and verified, then
 //! the ledger is written, then the original is deleted. Each step is repeatable, so a resumed run begins each unfinished
-//! event again.
+//! event again. Some events are closed at a time, each in this order.
 
+mod audit_log;
 mod ledger_step;
 mod messages;
 mod mover;
@@ -11,16 +12,16 @@ mod objects;
 
 use std::collections::VecDeque;
 
+use futures_util::future::join_all;
 use genesys_replay::clock::Clock;
 use genesys_replay_version::PROGRAM;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{LedgerReader, LedgerWriter};
 use crate::operator::Progress;
-use crate::operator::apply::{
-    ApplyError, AuditEntry, AuditEvent, ClosingStep, History, ItemState, Journal,
-};
+use crate::operator::apply::{ApplyError, AuditEntry, AuditEvent, ClosingStep, History, ItemState};
 use crate::operator::plan::{ClosingKind, Location, Plan, PlanItem};
+pub use audit_log::AuditLog;
 use ledger_step::LedgerFit;
 pub use messages::MessageMover;
 pub use mover::{Copied, Mover, Original};
@@ -35,7 +36,7 @@ pub struct Close<'a, L, W, M> {
     pub ledger: &'a L,
     pub writer: &'a W,
     pub mover: M,
-    pub journal: &'a mut dyn Journal,
+    pub journal: AuditLog<'a>,
     /// The operator's name, for audit and ledger.
     pub by: String,
     /// The reason of this run, if it is not that of the plan.
@@ -70,6 +71,30 @@ impl CloseSummary {
     }
 }
 
+/// The number of events that are closed at a time: 100,000 objects are 6,250 times some five calls.
+const MAX_CONCURRENT_EVENTS: usize = 16;
+
+/// The result of closing one dead letter.
+enum ItemEnd {
+    Closed,
+    Changed,
+    /// It was not closed, for this reason.
+    NotClosed(String),
+    /// It was closed, and its original was not deleted, for this reason.
+    StillInSource(String),
+}
+
+impl CloseSummary {
+    fn add(&mut self, item: &PlanItem, end: ItemEnd) {
+        match end {
+            ItemEnd::Closed => self.closed += 1,
+            ItemEnd::Changed => self.changed.push(item.shown()),
+            ItemEnd::NotClosed(reason) => self.not_closed.push((item.shown(), reason)),
+            ItemEnd::StillInSource(reason) => self.still_in_source.push((item.shown(), reason)),
+        }
+    }
+}
+
 /// The outcome of an event whose ledger item has changed.
 pub(crate) const CHANGED: &str = "changed";
 
@@ -81,7 +106,7 @@ fn place(item: &PlanItem) -> &str {
     }
 }
 
-impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
+impl<L: LedgerReader, W: LedgerWriter, M: Mover + Sync> Close<'_, L, W, M> {
     /// Closes the dead letters that were not closed yet.
     ///
     /// # Errors
@@ -96,7 +121,8 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
             direct: false,
             resumed: self.history.hash.is_some(),
             reason: self.reason.clone(),
-        })?;
+        })
+        .await?;
         self.journal.flush().await?;
         let mut summary = CloseSummary::default();
         let ended = self.items(&mut summary).await;
@@ -108,7 +134,7 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
                 Ok(()) => "done".to_owned(),
                 Err(error) => error.to_string(),
             };
-            self.write(AuditEvent::Ended { reason })?;
+            self.write(AuditEvent::Ended { reason }).await?;
             self.journal.flush().await?;
         }
         ended.map(|()| summary)
@@ -129,62 +155,73 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
         }
         self.progress.advance((items.len() - todo.len()) as u64);
         while !todo.is_empty() {
-            if self.stop.is_cancelled() {
-                summary.interrupted = true;
+            let mut next = Vec::new();
+            if !self.stop.is_cancelled() {
+                next = self.mover.next(items, &mut todo, MAX_CONCURRENT_EVENTS).await?;
+            }
+            if next.is_empty() {
+                summary.interrupted = self.stop.is_cancelled();
                 summary.left = todo.len();
                 return Ok(());
             }
-            let Some(index) = self.mover.next(items, &mut todo).await? else {
-                return Ok(());
-            };
-            self.close(&items[index], summary).await?;
-            self.progress.advance(1);
+            let indices: Vec<usize> = next.iter().map(|(index, _)| *index).collect();
+            let this = &*self;
+            let closing = next.into_iter().map(|(index, fetched)| async move {
+                let end = this.close(&items[index], fetched).await;
+                this.progress.advance(1);
+                end
+            });
+            // Each begun event ends its steps, also after an error of another one.
+            let mut ended = Ok(());
+            for (index, end) in indices.into_iter().zip(join_all(closing).await) {
+                match end {
+                    Ok(end) => summary.add(&items[index], end),
+                    Err(error) if ended.is_ok() => ended = Err(error),
+                    Err(_) => {}
+                }
+            }
+            ended?;
         }
         Ok(())
     }
 
-    async fn close(
-        &mut self,
-        item: &PlanItem,
-        summary: &mut CloseSummary,
-    ) -> Result<(), ApplyError> {
+    async fn close(&self, item: &PlanItem, fetched: M::Fetched) -> Result<ItemEnd, ApplyError> {
         // Before the first step, so that nothing of a changed event is touched.
         let (standing, record) = self.standing(item).await?;
         if standing == LedgerFit::Changed {
-            return self.changed(item, summary);
+            return self.changed(item).await;
         }
         let is_begun = self.history.states.contains_key(place(item));
         self.begin(item, ClosingStep::Copy).await?;
         let first_seen = record.as_ref().and_then(|record| record.first_seen);
-        let original = match self.mover.copy(item, first_seen).await? {
+        let original = match self.mover.copy(item, fetched, first_seen).await? {
             Copied::Verified(original) => original,
             Copied::Gone { has_copy: true } if is_begun && standing == LedgerFit::ByThisPlan => {
-                return self.closed(item, summary);
+                return self.closed(item).await;
             }
             Copied::Gone { .. } => {
                 let reason = "the dead letter is not where it was when the plan was made, or another consumer holds it";
-                return self.not_closed(item, reason.to_owned(), summary);
+                return self.not_closed(item, reason.to_owned()).await;
             }
-            Copied::Refused(reason) => return self.not_closed(item, reason, summary),
+            Copied::Refused(reason) => return self.not_closed(item, reason).await,
         };
-        self.done(item, ClosingStep::Copy, Some(&original.copy))?;
+        self.done(item, ClosingStep::Copy, Some(&original.copy)).await?;
         if standing == LedgerFit::Planned {
             self.begin(item, ClosingStep::Ledger).await?;
             if !self.write_ledger(item, &original).await? {
-                return self.changed(item, summary);
+                return self.changed(item).await;
             }
-            self.done(item, ClosingStep::Ledger, None)?;
+            self.done(item, ClosingStep::Ledger, None).await?;
         }
         self.begin(item, ClosingStep::Delete).await?;
         if let Err(reason) = self.mover.remove(item).await? {
             let text =
                 format!("{} is {}, but its original stays: {reason}", item.shown(), self.outcome());
             self.progress.warn(&text);
-            summary.still_in_source.push((item.shown(), reason));
-            return Ok(());
+            return Ok(ItemEnd::StillInSource(reason));
         }
-        self.done(item, ClosingStep::Delete, None)?;
-        self.closed(item, summary)
+        self.done(item, ClosingStep::Delete, None).await?;
+        self.closed(item).await
     }
 
     /// Returns the name of the work.
@@ -202,50 +239,45 @@ impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
         }
     }
 
-    fn closed(&mut self, item: &PlanItem, summary: &mut CloseSummary) -> Result<(), ApplyError> {
-        summary.closed += 1;
-        self.settle(item, self.outcome())
+    async fn closed(&self, item: &PlanItem) -> Result<ItemEnd, ApplyError> {
+        self.settle(item, self.outcome()).await?;
+        Ok(ItemEnd::Closed)
     }
 
-    fn changed(&mut self, item: &PlanItem, summary: &mut CloseSummary) -> Result<(), ApplyError> {
-        summary.changed.push(item.shown());
-        self.settle(item, CHANGED)
+    async fn changed(&self, item: &PlanItem) -> Result<ItemEnd, ApplyError> {
+        self.settle(item, CHANGED).await?;
+        Ok(ItemEnd::Changed)
     }
 
-    fn settle(&mut self, item: &PlanItem, outcome: &str) -> Result<(), ApplyError> {
+    async fn settle(&self, item: &PlanItem, outcome: &str) -> Result<(), ApplyError> {
         let (key, place) = (item.key.clone(), place(item).to_owned());
-        self.write(AuditEvent::Closed { key, place, outcome: outcome.to_owned() })
+        self.write(AuditEvent::Closed { key, place, outcome: outcome.to_owned() }).await
     }
 
-    fn not_closed(
-        &mut self,
-        item: &PlanItem,
-        reason: String,
-        summary: &mut CloseSummary,
-    ) -> Result<(), ApplyError> {
-        summary.not_closed.push((item.shown(), reason.clone()));
+    async fn not_closed(&self, item: &PlanItem, reason: String) -> Result<ItemEnd, ApplyError> {
         let (key, place) = (item.key.clone(), place(item).to_owned());
-        self.write(AuditEvent::NotClosed { key, place, reason })
+        self.write(AuditEvent::NotClosed { key, place, reason: reason.clone() }).await?;
+        Ok(ItemEnd::NotClosed(reason))
     }
 
-    async fn begin(&mut self, item: &PlanItem, step: ClosingStep) -> Result<(), ApplyError> {
+    async fn begin(&self, item: &PlanItem, step: ClosingStep) -> Result<(), ApplyError> {
         let (key, place) = (item.key.clone(), place(item).to_owned());
-        self.write(AuditEvent::StepBegun { key, place, step })?;
-        Ok(self.journal.flush().await?)
+        self.write(AuditEvent::StepBegun { key, place, step }).await?;
+        self.journal.flush().await
     }
 
-    fn done(
-        &mut self,
+    async fn done(
+        &self,
         item: &PlanItem,
         step: ClosingStep,
         copy: Option<&str>,
     ) -> Result<(), ApplyError> {
         let (key, place) = (item.key.clone(), place(item).to_owned());
-        self.write(AuditEvent::StepDone { key, place, step, copy: copy.map(str::to_owned) })
+        self.write(AuditEvent::StepDone { key, place, step, copy: copy.map(str::to_owned) }).await
     }
 
-    fn write(&mut self, event: AuditEvent) -> Result<(), ApplyError> {
+    async fn write(&self, event: AuditEvent) -> Result<(), ApplyError> {
         let at = self.clock.now().to_string();
-        Ok(self.journal.write(&AuditEntry { at, event })?)
+        self.journal.write(&AuditEntry { at, event }).await
     }
 }

@@ -18,10 +18,10 @@ use serde_json::Value;
 use url::Url;
 
 use crate::ledger::Record;
+pub(crate) use builder::object_name;
 pub use builder::{PlanBuilder, PlanContext};
 pub use edit::{Change, EditError, Editing, Edits, Unfit};
 pub use selection::Selection;
-pub use sources::CollectError;
 
 pub const PLAN_FORMAT: &str = "genesys-replay plan 1";
 
@@ -317,7 +317,7 @@ fn id(content: &PlanContent, hash: &str) -> String {
 }
 
 /// Returns the target in a key for people, without the parts of a URL that may be secret.
-fn shown_target(target_key: &str) -> String {
+pub(crate) fn shown_target(target_key: &str) -> String {
     match Url::parse(target_key) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Destination::Http(url).to_string(),
         Ok(_) | Err(_) => target_key.to_owned(),

@@ -5,6 +5,7 @@
 
 mod archived;
 mod discarded;
+mod finding;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 
 use self::archived::ArchivedEvents;
+pub use self::finding::ReconcileFinding;
 use super::Progress;
 use super::report::{UNKNOWN, has_expired_lease};
 use crate::archive::{ArchiveReader, DISCARDED};
@@ -41,108 +43,6 @@ pub struct ReconcileScope<'a> {
     /// The approximate number of messages in the queue and in the parking queue.
     pub queued: u64,
     pub parked: u64,
-}
-
-/// A finding beside the sum. Those that mean that the sum does not add up come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReconcileFinding {
-    ArchivedWithoutObject,
-    ObjectWithoutItem,
-    LeaseExpired,
-    UnfinishedNotQueued,
-    DiscardedNotInLedger,
-    UnknownStatus,
-    Failed,
-    InterruptedDiscard,
-    DiscardedWithoutObject,
-    ObjectOfOpen,
-    ArchivedThenDelivered,
-    ObjectOutlivesItem,
-    ForeignObject,
-}
-
-impl ReconcileFinding {
-    /// Every finding.
-    pub const ALL: [Self; 13] = [
-        Self::ArchivedWithoutObject,
-        Self::ObjectWithoutItem,
-        Self::LeaseExpired,
-        Self::UnfinishedNotQueued,
-        Self::UnknownStatus,
-        Self::Failed,
-        Self::ObjectOfOpen,
-        Self::ArchivedThenDelivered,
-        Self::ObjectOutlivesItem,
-        Self::ForeignObject,
-        Self::DiscardedNotInLedger,
-        Self::InterruptedDiscard,
-        Self::DiscardedWithoutObject,
-    ];
-
-    /// Returns the finding's name in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ArchivedWithoutObject => "archived_without_object",
-            Self::ObjectWithoutItem => "object_without_item",
-            Self::LeaseExpired => "died_over",
-            Self::UnfinishedNotQueued => "open_not_queued",
-            Self::DiscardedNotInLedger => "discarded_not_in_ledger",
-            Self::UnknownStatus => "unknown_status",
-            Self::Failed => "failed",
-            Self::InterruptedDiscard => "interrupted_discard",
-            Self::DiscardedWithoutObject => "discarded_without_object",
-            Self::ObjectOfOpen => "object_of_open_event",
-            Self::ArchivedThenDelivered => "archived_then_delivered",
-            Self::ObjectOutlivesItem => "object_outlives_item",
-            Self::ForeignObject => "foreign_object",
-        }
-    }
-
-    /// Returns true if the sum does not add up; false if the finding is only information.
-    pub fn is_wrong(self) -> bool {
-        self <= Self::UnknownStatus
-    }
-
-    /// Returns the meaning and the remedy, in one sentence.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::ArchivedWithoutObject => {
-                "archived in the ledger, but the archive has no object: check for a deletion by hand or by a lifecycle rule"
-            }
-            Self::ObjectWithoutItem => {
-                "archived within the retention of the ledger, but without an item: check whether the table was changed or the item deleted"
-            }
-            Self::LeaseExpired => {
-                "in progress under a lease that has ended: the next receive of its message claims the event; without a message the event is lost"
-            }
-            Self::UnfinishedNotQueued => {
-                "more events are open than messages are queued: check whether messages were deleted or expired in their queue"
-            }
-            Self::DiscardedNotInLedger => {
-                "only in the folder of discarded events, but not discarded in the ledger: check whether the item or the object in the archive was deleted"
-            }
-            Self::UnknownStatus => {
-                "the function is newer than this command, or the item was edited by hand"
-            }
-            Self::Failed => {
-                "rejected without an archive: its message is in the queue or the parking queue"
-            }
-            Self::InterruptedDiscard => {
-                "in the archive and in the folder of discarded events: resume the interrupted plan with apply --resume"
-            }
-            Self::DiscardedWithoutObject => {
-                "discarded in the ledger, but its object was deleted: restore cannot return the event"
-            }
-            Self::ObjectOfOpen => "archived before, and in progress again or not settled yet",
-            Self::ArchivedThenDelivered => "archived before, and delivered later: nothing to do",
-            Self::ObjectOutlivesItem => {
-                "the archive keeps the object longer than the ledger keeps the item: nothing to do"
-            }
-            Self::ForeignObject => {
-                "not an archived dead letter: another object is under the archive's prefix"
-            }
-        }
-    }
 }
 
 /// The number of occurrences of a finding, and the first few by ledger key or object key.
@@ -270,9 +170,9 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     let counted = counted.await;
     progress.end();
     counted?;
-    let forgotten = discarded
-        .map_or(0, |discarded| discarded::settle(&discarded, archived.as_ref(), scope, &mut sum));
-    let without_item = archived.map_or(0, |archived| archived.settle(scope, &mut sum));
+    let discarded = discarded.unwrap_or_default();
+    let forgotten = discarded::settle(&discarded, archived.as_ref(), scope, &mut sum);
+    let without_item = archived.map_or(0, |archived| archived.settle(&discarded, scope, &mut sum));
     let missing = sum.findings.get(&ReconcileFinding::ArchivedWithoutObject);
     let missing = missing.map_or(0, |found| found.count);
     let open = sum.of(Status::Deferred) + sum.of(Status::InProgress) + sum.of(Status::Failed);

@@ -35,7 +35,7 @@ use crate::queue::attributes::QueueAttributes;
 
 pub use iac_files::ParameterFile;
 pub use queue_choice::QueueCandidate;
-pub use step::{Change, Step, StepName, StepState};
+pub use step::{Step, StepChange, StepName, StepState};
 
 /// The file with the answers of the setup, which `sam deploy` reads.
 pub const SAMCONFIG: &str = "samconfig.toml";

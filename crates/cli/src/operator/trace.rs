@@ -17,7 +17,7 @@ use crate::ledger::{Record, event_at_target};
 use crate::operator::classified_message::ClassifiedMessage;
 use crate::operator::diagnose::rfc_3339;
 pub use log_lines::{LogLine, LogReader};
-pub use places::AuditText;
+pub use places::{AuditText, QueueSearch};
 
 /// The id with which a trace begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum TraceSubject {
     Interaction(String),
     Event(String),
     Message(String),
+    /// The id of an interaction, an event or a message.
+    Any(String),
 }
 
 /// The places of a time line.
@@ -126,7 +128,7 @@ pub struct EventTrace {
 impl EventTrace {
     pub fn of(subject: TraceSubject) -> Self {
         let ids = match &subject {
-            TraceSubject::Event(id) => HashSet::from([id.clone()]),
+            TraceSubject::Event(id) | TraceSubject::Any(id) => HashSet::from([id.clone()]),
             TraceSubject::Interaction(_) | TraceSubject::Message(_) => HashSet::new(),
         };
         Self { subject, ids, events: BTreeMap::new(), searched: Vec::new() }
@@ -163,6 +165,9 @@ impl EventTrace {
                 TraceSubject::Interaction(id) => interaction == Some(id),
                 TraceSubject::Event(id) => event_id == id,
                 TraceSubject::Message(id) => message_id == id,
+                TraceSubject::Any(id) => {
+                    interaction == Some(id) || event_id == id || message_id == id
+                }
             }
     }
 
@@ -177,19 +182,32 @@ impl EventTrace {
         })
     }
 
-    /// Adds the event of a message, as far as the message describes it. Returns the event.
-    fn event_of_message(
-        &mut self,
-        classified: &ClassifiedMessage<'_>,
-        target: &str,
-    ) -> &mut TracedEvent {
-        let event = self.event(classified.event_id(), target);
-        event.interaction_id =
-            classified.interaction().map(str::to_owned).or(event.interaction_id.take());
-        event.event_type = Some(classified.event_type().to_owned());
-        event.original_target =
-            classified.original_target().map(str::to_owned).or(event.original_target.take());
+    /// Returns the event with these facts, which is added if it is new. Known facts stay where a place lacks them.
+    fn event_with(&mut self, id: &str, target: &str, facts: EventFacts) -> &mut TracedEvent {
+        let event = self.event(id, target);
+        event.interaction_id = facts.interaction_id.or(event.interaction_id.take());
+        event.event_type = facts.event_type.or(event.event_type.take());
+        event.original_target = facts.original_target.or(event.original_target.take());
         event
+    }
+}
+
+/// The facts about an event that a place has.
+#[derive(Debug, Default)]
+struct EventFacts {
+    interaction_id: Option<String>,
+    event_type: Option<String>,
+    original_target: Option<String>,
+}
+
+impl EventFacts {
+    /// Returns the facts that a message has.
+    fn of(classified: &ClassifiedMessage<'_>) -> Self {
+        Self {
+            interaction_id: classified.interaction().map(str::to_owned),
+            event_type: Some(classified.event_type().to_owned()),
+            original_target: classified.original_target().map(str::to_owned),
+        }
     }
 }
 

@@ -100,6 +100,7 @@ pub fn terms() -> Vec<Term> {
         Category::ALL.map(|it| Term::of(TermKind::Category, it.as_str(), advice_on_category(it)));
     let statuses = Status::ALL.map(|it| Term::of(TermKind::LedgerStatus, it.as_str(), status(it)));
     let findings = ReconcileFinding::ALL
+        .iter()
         .map(|it| Term::of(TermKind::ReconcileFinding, it.as_str(), it.meaning()));
     let plan_states = RunState::MEANINGS;
     let plan_states =
@@ -298,6 +299,15 @@ mod tests {
         assert_eq!(kinds("not-attempted"), [TermKind::Outcome]);
         assert_eq!(kinds("PAYLOAD_MALFORMED"), [TermKind::FailureCode, TermKind::Category]);
         assert!(terms().iter().all(|term| !term.meaning.is_empty()));
+    }
+
+    #[test]
+    fn every_finding_of_reconcile_is_explained() {
+        for finding in ReconcileFinding::ALL {
+            let found = find(finding.as_str());
+            let is_finding = |term: &Term| term.kind == TermKind::ReconcileFinding;
+            assert!(found.iter().any(is_finding), "{finding:?}");
+        }
     }
 
     #[test]

@@ -14,16 +14,23 @@ use super::held::HeldMessages;
 /// The number of consecutive empty receives that end a drain: the queue is empty, or all messages are in flight.
 const MAX_EMPTY_RECEIVES: u32 = 3;
 
-/// The number of consecutive receives without a new message that end a drain, for a consumer that can wait for rare
-/// messages.
-pub const MAX_REPEATED_RECEIVES: u32 = 50;
+/// The number of consecutive receives without a new message that end a drain: each of them costs a repeated message a
+/// receive.
+const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
 /// A drain of a queue. Nothing is deleted: received messages are held.
 pub struct QueueDrain<'a, Q> {
     queue: &'a Q,
-    held: &'a HeldMessages,
-    max_receives_without_new: u32,
+    held: HeldMessages,
     state: Mutex<DrainState>,
+}
+
+/// The messages of one receive.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    pub new: Vec<Message>,
+    /// The messages that this drain has received before.
+    pub repeated: Vec<Message>,
 }
 
 #[derive(Default)]
@@ -44,8 +51,13 @@ pub enum DrainEnd {
 }
 
 impl<'a, Q: QueueReader> QueueDrain<'a, Q> {
-    pub fn new(queue: &'a Q, held: &'a HeldMessages, max_receives_without_new: u32) -> Self {
-        Self { queue, held, max_receives_without_new, state: Mutex::default() }
+    pub fn new(queue: &'a Q) -> Self {
+        Self { queue, held: HeldMessages::default(), state: Mutex::default() }
+    }
+
+    /// Returns the messages that are held.
+    pub const fn held(&self) -> &HeldMessages {
+        &self.held
     }
 
     fn state(&self) -> MutexGuard<'_, DrainState> {
@@ -57,22 +69,23 @@ impl<'a, Q: QueueReader> QueueDrain<'a, Q> {
         let state = self.state();
         if state.empty >= MAX_EMPTY_RECEIVES {
             Some(DrainEnd::Empty)
-        } else if state.without_new >= self.max_receives_without_new {
+        } else if state.without_new >= MAX_RECEIVES_WITHOUT_NEW {
             Some(DrainEnd::Repeating)
         } else {
             None
         }
     }
 
-    /// Receives once, and returns the new messages. Several receives may be open at a time.
-    pub async fn receive(&self, visibility_timeout: Duration) -> Result<Vec<Message>, AwsError> {
-        let until = Instant::now() + visibility_timeout;
-        let mut messages = self.queue.receive(visibility_timeout).await?;
-        self.held.add(&messages, until);
+    /// Receives once. Several receives may be open at a time.
+    pub async fn receive(&self, visibility_timeout: Duration) -> Result<Received, AwsError> {
+        let begun = Instant::now();
+        let messages = self.queue.receive(visibility_timeout).await?;
+        self.held.add(&messages, begun, visibility_timeout);
         let mut state = self.state();
         state.empty = if messages.is_empty() { state.empty + 1 } else { 0 };
-        messages.retain(|message| state.seen.insert(message.id.clone()));
-        state.without_new = if messages.is_empty() { state.without_new + 1 } else { 0 };
-        Ok(messages)
+        let is_new = |message: &Message| state.seen.insert(message.id.clone());
+        let (new, repeated): (Vec<Message>, Vec<Message>) = messages.into_iter().partition(is_new);
+        state.without_new = if new.is_empty() { state.without_new + 1 } else { 0 };
+        Ok(Received { new, repeated })
     }
 }

@@ -16,6 +16,9 @@ const MESSAGES_PER_CALL: usize = 160;
 /// hours.
 const NO_ANSWER: Duration = Duration::from_secs(10);
 
+/// The maximum time for which SQS hides a message, from its receipt. A message near this end is not extended any more.
+const MAX_HELD: Duration = Duration::from_secs(12 * 3_600 - 60);
+
 /// The held messages of one queue, without their bodies. SQS allows 120,000 messages in flight: some 80 MB of receipts.
 #[derive(Default)]
 pub struct HeldMessages(Mutex<HashMap<MessageId, Held>>);
@@ -23,6 +26,7 @@ pub struct HeldMessages(Mutex<HashMap<MessageId, Held>>);
 #[derive(Clone)]
 struct Held {
     message: Message,
+    received: Instant,
     /// The end of the visibility timeout.
     until: Instant,
 }
@@ -44,12 +48,14 @@ impl HeldMessages {
         self.by_id().len() as u64
     }
 
-    /// Adds messages that are invisible until `until`. A later receipt replaces an earlier one.
-    pub fn add(&self, messages: &[Message], until: Instant) {
-        self.by_id().extend(messages.iter().map(|received| {
-            let mut message = Message::new(received.id.clone(), String::new());
-            message.receipt_handle.clone_from(&received.receipt_handle);
-            (received.id.clone(), Held { message, until })
+    /// Adds messages of a receive that began at `received`, with this visibility timeout. A later receipt replaces an
+    /// earlier one.
+    pub fn add(&self, messages: &[Message], received: Instant, visibility_timeout: Duration) {
+        let until = received + visibility_timeout;
+        self.by_id().extend(messages.iter().map(|it| {
+            let mut message = Message::new(it.id.clone(), String::new());
+            message.receipt_handle.clone_from(&it.receipt_handle);
+            (it.id.clone(), Held { message, received, until })
         }));
     }
 
@@ -58,21 +64,27 @@ impl HeldMessages {
         Some(self.by_id().remove(id)?.message)
     }
 
-    /// Sets the visibility timeout of the messages whose current one ends within `margin` to `timeout` from now.
-    /// Returns the number of failures.
+    /// Sets the visibility timeout of the messages whose current one ends within `margin` to `timeout` from now, or less
+    /// near the end of the time for which SQS hides a message. Returns the number of failures.
     pub async fn extend(
         &self,
         queue: &impl QueueReader,
         margin: Duration,
         timeout: Duration,
     ) -> u64 {
-        let end = Instant::now() + margin;
-        let is_due = |held: &&Held| held.until <= end;
+        let now = Instant::now();
+        let end = now + margin;
+        let is_due =
+            |held: &&Held| held.until <= end && held.received + MAX_HELD > held.until.max(now);
         let mut due: Vec<Held> = self.by_id().values().filter(is_due).cloned().collect();
         due.sort_by_key(|held| held.until);
         let mut failures = 0;
         for chunk in due.chunks(MESSAGES_PER_CALL) {
-            let until = Instant::now() + timeout;
+            let now = Instant::now();
+            let last = chunk.iter().map(|held| held.received + MAX_HELD).min();
+            let seconds = last.map_or(timeout, |last| timeout.min(last - now)).as_secs().max(1);
+            let (until, timeout) =
+                (now + Duration::from_secs(seconds), Duration::from_secs(seconds));
             let messages: Vec<Message> = chunk.iter().map(|held| held.message.clone()).collect();
             failures += queue.change_visibility(&messages, timeout).await.len() as u64;
             let mut by_id = self.by_id();
@@ -92,8 +104,21 @@ impl HeldMessages {
     /// Makes all messages visible again now, with one retry of failed messages. Calls `advance` with the number of
     /// handled messages.
     pub async fn release(&self, queue: &impl QueueReader, advance: impl Fn(u64)) -> Released {
-        let held = std::mem::take(&mut *self.by_id()).into_values();
-        let messages: Vec<Message> = held.map(|held| held.message).collect();
+        self.release_except(queue, |_| false, advance).await
+    }
+
+    /// Makes the messages visible again that are not kept, as [`release`](Self::release) does.
+    pub async fn release_except(
+        &self,
+        queue: &impl QueueReader,
+        is_kept: impl Fn(&MessageId) -> bool,
+        advance: impl Fn(u64),
+    ) -> Released {
+        let held = std::mem::take(&mut *self.by_id());
+        let (kept, held): (HashMap<_, _>, HashMap<_, _>) =
+            held.into_iter().partition(|(id, _)| is_kept(id));
+        self.by_id().extend(kept);
+        let messages: Vec<Message> = held.into_values().map(|held| held.message).collect();
         let mut released = Released { visible: 0, hidden: messages.len() as u64 };
         for chunk in messages.chunks(MESSAGES_PER_CALL) {
             let begun = Instant::now();

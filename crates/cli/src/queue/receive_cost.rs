@@ -1,5 +1,7 @@
 //! The receives that reading a queue costs. A redrive policy moves a message to the parking queue after too many.
 
+use std::collections::HashSet;
+
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::queue::Redrive;
 
@@ -44,12 +46,15 @@ pub struct ReceiveCost {
     force: bool,
     /// The number of received messages.
     pub received: u64,
+    /// The number of receives of messages that were received before.
+    pub repeated: u64,
     /// The highest receive count of a received message.
     pub highest: u32,
     /// The number of messages that the next receive moves to the parking queue.
     pub at_last_receive: u64,
     /// The ids of the first of them.
     pub examples: Vec<MessageId>,
+    last: HashSet<MessageId>,
 }
 
 impl ReceiveCost {
@@ -73,21 +78,34 @@ impl ReceiveCost {
         }
     }
 
-    /// Counts received messages.
+    /// Counts the messages of a receive: new ones, and those that were received before. The last receive of a message
+    /// that `leaves` the queue in this run does not matter.
     ///
     /// # Errors
     /// [`ReceiveRefusal::LastReceive`] if a message has no receive left, without force.
-    pub fn add(&mut self, messages: &[Message]) -> Result<(), ReceiveRefusal> {
-        self.received += messages.len() as u64;
-        let highest = messages.iter().map(|message| message.receive_count).max();
+    pub fn add(
+        &mut self,
+        new: &[Message],
+        repeated: &[Message],
+        leaves: impl Fn(&MessageId) -> bool,
+    ) -> Result<(), ReceiveRefusal> {
+        self.received += new.len() as u64;
+        self.repeated += repeated.len() as u64;
+        let all = || new.iter().chain(repeated);
+        let highest = all().map(|message| message.receive_count).max();
         self.highest = self.highest.max(highest.unwrap_or_default());
         let Some(redrive) = &self.redrive else {
             return Ok(());
         };
-        let last = messages.iter().filter(|it| it.receive_count >= redrive.max_receives);
-        let kept = MAX_EXAMPLES.saturating_sub(self.examples.len());
-        self.examples.extend(last.clone().take(kept).map(|message| message.id.clone()));
-        self.at_last_receive += last.count() as u64;
+        let last = all().filter(|it| it.receive_count >= redrive.max_receives && !leaves(&it.id));
+        for message in last {
+            if self.last.insert(message.id.clone()) {
+                self.at_last_receive += 1;
+                if self.examples.len() < MAX_EXAMPLES {
+                    self.examples.push(message.id.clone());
+                }
+            }
+        }
         if self.at_last_receive == 0 || self.force {
             return Ok(());
         }
@@ -103,8 +121,12 @@ impl ReceiveCost {
     pub fn shown(&self) -> Option<String> {
         let redrive = self.redrive.as_ref().filter(|_| self.received > 0)?;
         let (received, highest, max) = (self.received, self.highest, redrive.max_receives);
+        let repeated = match self.repeated {
+            0 => String::new(),
+            count => format!(", {count} more of repeated messages"),
+        };
         Some(format!(
-            "reading the queue cost one receive of each of {received} messages: {highest} of {max} used at most"
+            "reading the queue cost one receive of each of {received} messages{repeated}: {highest} of {max} used at most"
         ))
     }
 

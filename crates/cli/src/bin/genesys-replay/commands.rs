@@ -17,6 +17,7 @@ mod place_arguments;
 pub(crate) mod plan;
 mod plan_output;
 pub(crate) mod plans;
+mod queue_receives;
 pub(crate) mod reconcile;
 pub(crate) mod report;
 pub(crate) mod restore;

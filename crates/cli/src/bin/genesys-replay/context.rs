@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use crate::exit::UserError;
 use crate::global_arguments::{GlobalArgs, Output};
+use crate::interrupt::Interrupts;
 use crate::terminal::{self, Bar};
 
 /// The context of a command. Each part is loaded when it is needed: `explain` needs no AWS.
@@ -27,6 +28,7 @@ pub(crate) struct Context {
     identity: OnceCell<Option<String>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Bar,
+    pub(crate) interrupts: Interrupts,
 }
 
 impl Context {
@@ -38,6 +40,7 @@ impl Context {
             identity: OnceCell::new(),
             clock: Arc::new(SystemClock),
             progress: Bar::default(),
+            interrupts: Interrupts::default(),
         }
     }
 

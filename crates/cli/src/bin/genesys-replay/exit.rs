@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::error::with_causes;
 use genesys_replay::genesys::GenesysError;
+use genesys_replay_cli::operator::queue_reading::ReadInterrupted;
 use genesys_replay_settings::SettingsError;
 
 use crate::terminal;
@@ -77,6 +78,10 @@ pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
         Ok(ExitStatus::Interrupted) => return ExitCode::from(130),
         Err(error) => error,
     };
+    if let Some(interrupted) = error.downcast_ref::<ReadInterrupted>() {
+        terminal::say(&interrupted.to_string());
+        return ExitCode::from(130);
+    }
     terminal::say(&format!("error: {}", with_causes(error.as_ref())));
     let details = error.downcast_ref::<UserError>().map(|error| error.details.as_slice());
     for detail in details.unwrap_or_default() {

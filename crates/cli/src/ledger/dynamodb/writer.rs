@@ -15,6 +15,10 @@ use crate::ledger::{ClosingDecision, ExpectedItem, LedgerWriter, UnclaimedItem};
 /// The attribute with the id of the last plan that sent, discarded or restored the event.
 pub(super) const PLAN_ID: &str = "PlanId";
 
+/// The attributes with the reason of that plan, and with its operator.
+pub(super) const REASON: &str = "Reason";
+pub(super) const OPERATOR: &str = "By";
+
 /// The error code of a refused conditional write.
 const REFUSED: &str = "ConditionalCheckFailedException";
 
@@ -103,8 +107,8 @@ impl DynamoDbWriter {
         write
             .set("Status", text(status.as_str()))
             .set(PLAN_ID, text(decision.plan))
-            .set("Reason", text(decision.reason))
-            .set("By", text(decision.by))
+            .set(REASON, text(decision.reason))
+            .set(OPERATOR, text(decision.by))
             .set("ProcessedAt", text(&decision.now.to_string()))
             .set("ExpiresAt", number(expires));
         write

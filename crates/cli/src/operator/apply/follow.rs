@@ -205,6 +205,7 @@ mod tests {
         let before = || Settled(Outcome::DeliveredBefore);
         let archived = || Settled(Outcome::Archived("EXHAUSTED".to_owned()));
         let failed = || Settled(Outcome::Failed("EXHAUSTED".to_owned()));
+        let discarded = || Settled(Outcome::Discarded);
         let delivered = Settled(Outcome::Delivered);
         for (status, ours, as_planned, copy) in [
             (Status::Completed, delivered, before(), before()),
@@ -212,6 +213,7 @@ mod tests {
             (Status::Failed, failed(), Waiting, failed()),
             (Status::Deferred, Deferred, Waiting, Waiting),
             (Status::InProgress, Waiting, Waiting, Waiting),
+            (Status::Discarded, discarded(), discarded(), discarded()),
         ] {
             assert_eq!(state_of(Some(status), "m-1"), ours, "{status:?}");
             assert_eq!(state_of(Some(status), "m-0"), as_planned, "{status:?}");

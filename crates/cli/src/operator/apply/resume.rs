@@ -1,18 +1,21 @@
 //! Compares a plan with the ledger before a run, and resumes an earlier run.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
 use super::{Apply, ApplyError, DeadLetterSource, History, ItemState, Run, Sender};
-use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS};
 use crate::operator::Progress;
 use crate::operator::plan::{LedgerSnapshot, Location, Plan, PlanItem, PlanSource};
 
 /// An event whose ledger item differs from the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
+    /// The key of the plan's item.
+    pub key: String,
     pub shown: String,
     pub change: LedgerChange,
 }
@@ -39,35 +42,55 @@ pub async fn drift(
     for chunk in items.chunks(MAX_LEDGER_KEYS) {
         let is_untouched = |item: &&PlanItem| !history.states.contains_key(&item.key);
         let untouched: Vec<&PlanItem> = chunk.iter().filter(is_untouched).collect();
-        let keys: Vec<&str> = untouched.iter().map(|item| item.key.as_str()).collect();
-        let records = ledger.find_by_key(&keys).await?;
-        drifted.extend(untouched.iter().filter_map(|item| {
-            let now = records.get(&item.key).map(LedgerSnapshot::of);
-            (now != item.ledger).then(|| Drift {
-                shown: item.shown(),
-                change: LedgerChange::Item { planned: item.ledger.clone(), now },
-            })
-        }));
-        drifted.extend(delivered_to_old_targets(&untouched, ledger).await?);
+        drifted.extend(changes(&untouched, ledger).await?);
         progress.advance(chunk.len() as u64);
     }
     progress.end();
     Ok(drifted)
 }
 
-/// Returns the redirected events that their old targets have by now.
-async fn delivered_to_old_targets(
+/// Returns the changes of items in the ledger since the plan was made.
+pub(super) async fn changes(
     items: &[&PlanItem],
     ledger: &impl LedgerReader,
 ) -> Result<Vec<Drift>, AwsError> {
-    let keys: Vec<String> = items.iter().filter_map(|item| item.old_key()).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let records = if keys.is_empty() { Vec::new() } else { ledger.find(&keys).await? };
-    let drifts = records.into_iter().filter(Record::is_closed).map(|record| Drift {
-        shown: record.event_at_target(),
-        change: LedgerChange::ClosedAtOldTarget(LedgerSnapshot::of(&record)),
+    let keys: Vec<&str> = items.iter().map(|item| item.key.as_str()).collect();
+    let records = if keys.is_empty() { HashMap::new() } else { ledger.find_by_key(&keys).await? };
+    let changed = items.iter().filter_map(|item| {
+        let now = records.get(&item.key).map(LedgerSnapshot::of);
+        (now != item.ledger).then(|| Drift {
+            key: item.key.clone(),
+            shown: item.shown(),
+            change: LedgerChange::Item { planned: item.ledger.clone(), now },
+        })
     });
-    Ok(drifts.collect())
+    let mut changed: Vec<Drift> = changed.collect();
+    // The redirected events that their old targets have by now.
+    let old = items.iter().filter_map(|item| Some((item.old_key()?, *item)));
+    let old: HashMap<String, &PlanItem> = old.collect();
+    let keys: Vec<&str> = old.keys().map(String::as_str).collect();
+    let records = if keys.is_empty() { HashMap::new() } else { ledger.find_by_key(&keys).await? };
+    for (key, record) in records.iter().filter(|(_, record)| record.is_closed()) {
+        changed.extend(old.get(key).map(|item| Drift {
+            key: item.key.clone(),
+            shown: record.event_at_target(),
+            change: LedgerChange::ClosedAtOldTarget(LedgerSnapshot::of(record)),
+        }));
+    }
+    Ok(changed)
+}
+
+impl fmt::Display for LedgerChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = |it: &LedgerSnapshot| format!("{} after {} attempts", it.status, it.attempts);
+        let of_item = |it: &Option<LedgerSnapshot>| {
+            it.as_ref().map_or_else(|| "not in the ledger".to_owned(), state)
+        };
+        match self {
+            Self::Item { planned, now } => write!(f, "{}, now {}", of_item(planned), of_item(now)),
+            Self::ClosedAtOldTarget(now) => write!(f, "closed at the old target, {}", state(now)),
+        }
+    }
 }
 
 impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
@@ -122,6 +145,9 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         while !still_in_source.is_empty() {
             let items = &self.plan.content.items;
             let fetched = self.source.fetch(items, &mut still_in_source, MAX_BATCH_ENTRIES).await?;
+            if fetched.is_empty() {
+                break;
+            }
             for (index, message) in fetched {
                 // A message that is not there any more was deleted.
                 if message.is_ok() {
@@ -129,8 +155,6 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 }
             }
         }
-        // Release the other received messages, so that the first wave can receive them.
-        self.source.release_unsent().await;
         Ok(self.journal.flush().await?)
     }
 }

@@ -65,13 +65,10 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             if fetched.is_empty() {
                 break;
             }
-            taken += fetched.len();
-            run.next = Some(Instant::now() + self.pause(fetched.len()));
-            self.send(run, &mut wave, fetched).await?;
-        }
-        if matches!(self.plan.content.source, PlanSource::Queue { .. }) {
-            // The function must receive the copies, and the messages that are not in the plan.
-            self.source.release_unsent().await;
+            let planned = self.leave_out(run, fetched).await?;
+            taken += planned.len();
+            run.next = Some(Instant::now() + self.pause(planned.len()));
+            self.send(run, &mut wave, planned).await?;
         }
         Ok(wave)
     }

@@ -36,7 +36,7 @@ fn standing(plan: &str, kind: ClosingKind, item: &PlanItem, record: Option<&Reco
     }
 }
 
-impl<L: LedgerReader, W: LedgerWriter, M: Mover> Close<'_, L, W, M> {
+impl<L: LedgerReader, W: LedgerWriter, M: Mover + Sync> Close<'_, L, W, M> {
     pub(super) async fn standing(
         &self,
         item: &PlanItem,

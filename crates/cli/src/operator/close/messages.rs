@@ -12,8 +12,9 @@ use genesys_replay::message::Message;
 
 use super::{Copied, Mover, Original, objects};
 use crate::archive::{ArchiveWriter, DISCARDED, MAX_OBJECT_BYTES, StoredObject};
-use crate::operator::apply::{DeadLetterSource, FetchError};
+use crate::operator::apply::{DeadLetterSource, FetchError, Fetched};
 use crate::operator::plan::PlanItem;
+use crate::operator::queue_reading::QueueReadError;
 
 /// The mover of the messages in one queue. The copy is an archived dead letter, as the function writes it.
 pub struct MessageMover<'a, S, A> {
@@ -23,10 +24,9 @@ pub struct MessageMover<'a, S, A> {
     pub prefix: &'a str,
     pub reason: &'a str,
     pub clock: &'a dyn Clock,
-    fetched: Option<Result<Message, FetchError>>,
 }
 
-impl<'a, S: DeadLetterSource, A: ArchiveWriter> MessageMover<'a, S, A> {
+impl<'a, S: DeadLetterSource + Sync, A: ArchiveWriter> MessageMover<'a, S, A> {
     pub fn new(
         source: S,
         archive: &'a A,
@@ -34,34 +34,35 @@ impl<'a, S: DeadLetterSource, A: ArchiveWriter> MessageMover<'a, S, A> {
         reason: &'a str,
         clock: &'a dyn Clock,
     ) -> Self {
-        Self { source, archive, prefix, reason, clock, fetched: None }
+        Self { source, archive, prefix, reason, clock }
     }
 }
 
-impl<S: DeadLetterSource, A: ArchiveWriter> Mover for MessageMover<'_, S, A> {
+impl<S: DeadLetterSource + Sync, A: ArchiveWriter> Mover for MessageMover<'_, S, A> {
+    type Fetched = Result<Message, FetchError>;
+
     async fn next(
         &mut self,
         items: &[PlanItem],
         todo: &mut VecDeque<usize>,
-    ) -> Result<Option<usize>, AwsError> {
-        let fetched = self.source.fetch(items, todo, 1).await?.into_iter().next();
-        let (index, message) = fetched.unzip();
-        self.fetched = message;
-        Ok(index)
+        most: usize,
+    ) -> Result<Vec<Fetched>, QueueReadError> {
+        self.source.fetch(items, todo, most).await
     }
 
     async fn copy(
-        &mut self,
+        &self,
         item: &PlanItem,
+        fetched: Result<Message, FetchError>,
         first_seen: Option<Timestamp>,
     ) -> Result<Copied, AwsError> {
-        let message = match self.fetched.take() {
-            Some(Ok(message)) => message,
+        let message = match fetched {
+            Ok(message) => message,
             // The ledger tells whether an earlier run of this plan removed the message, after its copy was stored.
-            Some(Err(FetchError::Gone)) | None => return Ok(Copied::Gone { has_copy: true }),
-            Some(Err(
-                error @ (FetchError::Unreadable(_) | FetchError::Changed | FetchError::Edit),
-            )) => return Ok(Copied::Refused(error.to_string())),
+            Err(FetchError::Gone) => return Ok(Copied::Gone { has_copy: true }),
+            Err(error @ (FetchError::Unreadable(_) | FetchError::Changed | FetchError::Edit)) => {
+                return Ok(Copied::Refused(error.to_string()));
+            }
         };
         let parsed = parse(&message);
         let original = match &parsed {
@@ -95,7 +96,7 @@ impl<S: DeadLetterSource, A: ArchiveWriter> Mover for MessageMover<'_, S, A> {
         })
     }
 
-    async fn remove(&mut self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
+    async fn remove(&self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
         let deleted = self.source.on_sent(item).await;
         Ok(deleted.unwrap_or(Ok(())).map_err(|error| error.reason))
     }

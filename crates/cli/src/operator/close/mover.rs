@@ -7,6 +7,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 
 use crate::operator::plan::PlanItem;
+use crate::operator::queue_reading::QueueReadError;
 
 /// The facts about a dead letter that only its original contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,26 +32,36 @@ pub enum Copied {
     Refused(String),
 }
 
-/// Moves dead letters, in separate steps. Each step may be repeated.
+/// Moves dead letters, in separate steps. Each step may be repeated, and the steps of several dead letters may run
+/// concurrently.
 pub trait Mover: Send {
-    /// Removes one of the items in `todo` and returns it; the mover chooses which. Returns `None` only without an item.
+    /// The part of a dead letter that was read when it was chosen.
+    type Fetched: Send;
+
+    /// Removes at most `most` of the items in `todo` and returns them; the mover chooses which. Returns an empty list only
+    /// without an item, or after an interruption.
+    ///
+    /// # Errors
+    /// [`QueueReadError`] if the originals cannot be read now.
     fn next(
         &mut self,
         items: &[PlanItem],
         todo: &mut VecDeque<usize>,
-    ) -> impl Future<Output = Result<Option<usize>, AwsError>> + Send;
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<(usize, Self::Fetched)>, QueueReadError>> + Send;
 
-    /// Copies the dead letter that [`next`](Self::next) returned. Never overwrites another object. `first_seen` is the time
+    /// Copies a dead letter that [`next`](Self::next) returned. Never overwrites another object. `first_seen` is the time
     /// in the ledger.
     fn copy(
-        &mut self,
+        &self,
         item: &PlanItem,
+        fetched: Self::Fetched,
         first_seen: Option<Timestamp>,
     ) -> impl Future<Output = Result<Copied, AwsError>> + Send;
 
     /// Deletes the original of a copied dead letter. The inner error is the reason why only this one stays.
     fn remove(
-        &mut self,
+        &self,
         item: &PlanItem,
     ) -> impl Future<Output = Result<Result<(), String>, AwsError>> + Send;
 

@@ -10,6 +10,7 @@ use genesys_replay::digest;
 use super::{Copied, Mover, Original, place};
 use crate::archive::{ArchiveWriter, DISCARDED, MAX_OBJECT_BYTES, StoredObject};
 use crate::operator::plan::{ClosingKind, Location, PlanItem};
+use crate::operator::queue_reading::QueueReadError;
 
 /// The mover of objects in one bucket.
 pub struct ObjectMover<'a, A> {
@@ -28,15 +29,23 @@ impl<A: ArchiveWriter> ObjectMover<'_, A> {
 }
 
 impl<A: ArchiveWriter> Mover for ObjectMover<'_, A> {
+    type Fetched = ();
+
     async fn next(
         &mut self,
         _: &[PlanItem],
         todo: &mut VecDeque<usize>,
-    ) -> Result<Option<usize>, AwsError> {
-        Ok(todo.pop_front())
+        most: usize,
+    ) -> Result<Vec<(usize, ())>, QueueReadError> {
+        Ok(todo.drain(..most.min(todo.len())).map(|index| (index, ())).collect())
     }
 
-    async fn copy(&mut self, item: &PlanItem, _: Option<Timestamp>) -> Result<Copied, AwsError> {
+    async fn copy(
+        &self,
+        item: &PlanItem,
+        (): (),
+        _: Option<Timestamp>,
+    ) -> Result<Copied, AwsError> {
         let (Location::Object { key, etag }, Some(copy)) =
             (&item.place, self.key_of_copy(place(item)))
         else {
@@ -68,7 +77,7 @@ impl<A: ArchiveWriter> Mover for ObjectMover<'_, A> {
         Ok(Copied::Verified(Original { copy, message_id: document.message_id, first_seen }))
     }
 
-    async fn remove(&mut self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
+    async fn remove(&self, item: &PlanItem) -> Result<Result<(), String>, AwsError> {
         self.archive.delete(place(item)).await.map(Ok)
     }
 

@@ -73,7 +73,7 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
     /// Examines all received messages, in batches as large as the channel and one query allow.
     pub(super) async fn analyze(
         &mut self,
-        receiver: &mut Receiver<Vec<Message>>,
+        mut receiver: Receiver<Vec<Message>>,
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
         while let Some(mut batch) = receiver.recv().await {

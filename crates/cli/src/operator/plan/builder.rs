@@ -1,6 +1,7 @@
 //! Makes a plan, a frozen list, from the stored dead letters.
 
 mod redirected;
+mod siblings;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -16,8 +17,9 @@ use genesys_replay::message::{Message, resent};
 use genesys_replay::replay::decision::{NextStep, Rules};
 use genesys_replay::target::endpoint;
 
+pub(crate) use siblings::object_name;
+
 use super::closing;
-use super::elsewhere::{ClosedItem, Deliveries};
 use super::{
     Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, PlanKind, Predicted, Selection,
     shown_target,
@@ -60,6 +62,8 @@ pub struct PlanBuilder<'a, L> {
     by_key: HashMap<String, usize>,
     /// The keys of chosen events that the ledger does not have at a target that may have changed since their rejection.
     changed_target: HashSet<String>,
+    /// The keys of the only events that are chosen now; `None` without this limit.
+    only: Option<HashSet<String>>,
     pub(super) exclusions: Exclusions,
 }
 
@@ -129,6 +133,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             chosen: Vec::new(),
             by_key: HashMap::new(),
             changed_target: HashSet::new(),
+            only: None,
             exclusions: Exclusions::default(),
         }
     }
@@ -266,7 +271,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     }
 
     /// Looks up the dead letters that were considered since the last look-up.
-    async fn look_up(&mut self) -> Result<(), AwsError> {
+    pub(super) async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys = pending.iter().map(|it| it.item.key.as_str());
         let former = pending.iter().flat_map(|it| &it.former);
@@ -335,38 +340,6 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             item.ledger = record.map(LedgerSnapshot::of);
             item.predicted.attempt = record.map_or(0, |record| record.attempts) + 1;
             self.choose(item, at);
-        }
-        Ok(())
-    }
-
-    /// Leaves out chosen events that another target has, because a changed target does not make an event a new one. Reads
-    /// the whole ledger if the target of a chosen event may have changed.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub async fn leave_out_delivered_elsewhere(
-        &mut self,
-        progress: &dyn Progress,
-    ) -> Result<(), AwsError> {
-        self.look_up().await?;
-        let is_changed = |item: &PlanItem| self.changed_target.contains(&item.key);
-        if !self.chosen.iter().any(|(item, _)| is_changed(item)) {
-            return Ok(());
-        }
-        let deliveries = Deliveries::read(self.ledger, progress).await?;
-        for (item, at) in std::mem::take(&mut self.chosen) {
-            let other = deliveries.under_another_key(item.event_id(), &item.key);
-            match other.filter(|_| self.changed_target.contains(&item.key)) {
-                Some(ClosedItem { target, is_discarded: false, .. }) => self.exclusions.add(
-                    format!("the event was delivered to {target} (--deliver-again-to-new-target sends it anyway)"),
-                    item.event_id(),
-                ),
-                Some(ClosedItem { target, is_discarded: true, .. }) => self.exclusions.add(
-                    format!("an operator discarded the event for {target} (--deliver-again-to-new-target sends it anyway)"),
-                    item.event_id(),
-                ),
-                None => self.chosen.push((item, at)),
-            }
         }
         Ok(())
     }
@@ -448,6 +421,9 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
 
     /// Adds an item. A replay sends only the copy of an event that was rejected last. All copies are closed.
     fn choose(&mut self, item: PlanItem, at: Option<Timestamp>) {
+        if self.only.as_ref().is_some_and(|only| !only.contains(&item.key)) {
+            return;
+        }
         match self.kind {
             PlanKind::Replay => {}
             PlanKind::Discard | PlanKind::Restore => return self.chosen.push((item, at)),

@@ -1,27 +1,21 @@
 //! Offers the dead letters of an archive or a queue to a plan.
 
-use std::time::Duration;
-
 use futures_util::TryStreamExt;
 use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::message::Message;
+use tokio::sync::mpsc::Receiver;
 
 use super::Location;
 use super::builder::{PlanBuilder, Rejection};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
+use crate::operator::queue_reading::{QueueReadError, QueueReading, ReadScope, WholeReadError};
 use crate::queue::QueueReader;
-use crate::queue::drain::{DrainEnd, MAX_REPEATED_RECEIVES, QueueDrain};
-use crate::queue::held::HeldMessages;
-use crate::queue::receive_cost::{ReceiveCost, ReceiveRefusal};
 
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
-
-/// The visibility timeout while a queue is read: some thousand messages can be read in that time. A message that
-/// becomes visible again before the end is recognised, and not considered again.
-const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl<L: LedgerReader> PlanBuilder<'_, L> {
     /// Collects all objects of an archive below `prefix`.
@@ -49,6 +43,20 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         Ok(())
     }
 
+    /// Considers these objects.
+    pub(super) async fn consider_objects(
+        &mut self,
+        archive: &impl ArchiveReader,
+        objects: Vec<ArchivedObject>,
+    ) -> Result<(), AwsError> {
+        for object in objects {
+            if let Ok(document) = read(archive, &object).await? {
+                self.consider_document(object, document).await?;
+            }
+        }
+        self.look_up().await
+    }
+
     async fn consider_document(
         &mut self,
         object: ArchivedObject,
@@ -69,73 +77,45 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         Ok(())
     }
 
-    /// Collects the messages of a queue, at most `limit`, and makes them visible again at the end. Counts their receives in
-    /// `cost`, also after an error.
+    /// Collects the messages of a queue, at most `limit`, and makes them visible again at the end.
     ///
     /// # Errors
-    /// [`CollectError`].
+    /// [`WholeReadError`]
     pub async fn collect_from_queue(
         &mut self,
-        queue: &impl QueueReader,
+        reading: &QueueReading<'_, impl QueueReader>,
         limit: Option<u64>,
-        cost: &mut ReceiveCost,
+        stop: impl Future<Output = ()>,
         progress: &dyn Progress,
-    ) -> Result<(), CollectError> {
-        cost.check()?;
-        progress.begin("reading the queue", None);
-        let held = HeldMessages::default();
-        let drain = QueueDrain::new(queue, &held, MAX_REPEATED_RECEIVES);
-        let collected = self.collect_received(&drain, limit, cost, progress).await;
-        let hidden = held.release(queue, |_| {}).await.hidden;
-        progress.end();
-        if hidden > 0 {
+    ) -> Result<(), WholeReadError> {
+        reading.begin("reading");
+        let consider = async |messages| self.consider_messages(messages, progress).await;
+        let read = reading.read_and_release(ReadScope::staying(limit), stop, consider).await?;
+        read.map_err(QueueReadError::from)?;
+        let received = reading.cost().received;
+        if limit.is_some_and(|limit| received >= limit) {
             progress.warn(&format!(
-                "{hidden} messages stay invisible for {VISIBILITY_TIMEOUT:?} at most"
+                "stopped at --limit after {received} messages; the queue may have more"
             ));
         }
-        collected
+        Ok(())
     }
 
-    async fn collect_received(
+    async fn consider_messages(
         &mut self,
-        drain: &QueueDrain<'_, impl QueueReader>,
-        limit: Option<u64>,
-        cost: &mut ReceiveCost,
+        mut messages: Receiver<Vec<Message>>,
         progress: &dyn Progress,
-    ) -> Result<(), CollectError> {
-        while drain.end().is_none() {
-            if limit.is_some_and(|limit| cost.received >= limit) {
-                progress.warn(&format!(
-                    "stopped at --limit after {} messages; the queue may have more",
-                    cost.received
-                ));
-                return Ok(());
-            }
-            let received = drain.receive(VISIBILITY_TIMEOUT).await?;
-            cost.add(&received)?;
-            for message in received {
+    ) -> Result<(), AwsError> {
+        while let Some(batch) = messages.recv().await {
+            for message in batch {
                 progress.advance(1);
                 let message_id = message.id.to_string();
                 let rejection = Rejection { at: message.sent_at, ..Rejection::default() };
                 self.consider(message, Location::Message { message_id }, rejection).await?;
             }
         }
-        if drain.end() == Some(DrainEnd::Repeating) {
-            progress.warn(
-                "the queue returns the same messages repeatedly, so others may not have been received",
-            );
-        }
         Ok(())
     }
-}
-
-/// The reason why the messages of a queue were not collected. All received messages are visible again.
-#[derive(Debug, thiserror::Error)]
-pub enum CollectError {
-    #[error(transparent)]
-    Receives(#[from] ReceiveRefusal),
-    #[error(transparent)]
-    Aws(#[from] AwsError),
 }
 
 /// Reads an object; `None` if it was deleted after it was listed. The inner error is the reason why only this object is

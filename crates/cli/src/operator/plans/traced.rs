@@ -20,6 +20,7 @@ pub async fn shared_audits(
     let problem = |name: String, error: PlansError| AuditText {
         name,
         text: String::new(),
+        plan_reason: None,
         problem: Some(error.to_string()),
     };
     let catalog = match Catalog::read(store, "").await {
@@ -29,9 +30,10 @@ pub async fn shared_audits(
     let begun = catalog.folders.values().filter(|folder| !folder.parts.is_empty());
     let reads = begun.map(|folder| async {
         match text(store, folder, catalog.now, &is_wanted).await {
-            Ok(text) => text.map(|text| AuditText {
+            Ok(found) => found.map(|(text, reason)| AuditText {
                 name: store.address(&audit_key(&folder.id)),
                 text,
+                plan_reason: Some(reason),
                 problem: None,
             }),
             Err(error) => Some(problem(store.address(&audit_key(&folder.id)), error)),
@@ -42,15 +44,16 @@ pub async fn shared_audits(
     read.into_iter().flatten().collect()
 }
 
-/// Returns the audit of a plan, if it contains a wanted dead letter.
+/// Returns the audit and the reason of a plan, if it contains a wanted dead letter.
 async fn text(
     store: &impl PlanStore,
     folder: &PlanFolder,
     now: Timestamp,
     is_wanted: &impl Fn(&PlanItem) -> bool,
-) -> Result<Option<String>, PlansError> {
-    if !read_plan(store, &folder.id).await?.content.items.iter().any(is_wanted) {
+) -> Result<Option<(String, String)>, PlansError> {
+    let plan = read_plan(store, &folder.id).await?.content;
+    if !plan.items.iter().any(is_wanted) {
         return Ok(None);
     }
-    Ok(Some(read_audit(store, folder, now).await?.text))
+    Ok(Some((read_audit(store, folder, now).await?.text, plan.reason)))
 }

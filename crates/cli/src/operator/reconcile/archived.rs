@@ -10,7 +10,7 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 
 use super::{ReconcileFinding, ReconcileScope, Reconciliation};
-use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
+use crate::archive::{ArchiveReader, ArchivedObject, DISCARDED, MAX_OBJECT_BYTES, objects};
 use crate::ledger::{Record, event_at_target};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
@@ -92,13 +92,21 @@ impl ArchivedEvents {
     }
 
     /// Counts the objects, after the whole ledger was read. Returns the number of events without an item.
-    pub(super) fn settle(self, scope: &ReconcileScope<'_>, sum: &mut Reconciliation) -> u64 {
+    pub(super) fn settle(
+        self,
+        discarded: &Self,
+        scope: &ReconcileScope<'_>,
+        sum: &mut Reconciliation,
+    ) -> u64 {
+        let copies = discarded.objects.iter().filter_map(|copy| copy.name.strip_prefix(DISCARDED));
+        let copies: HashSet<&str> = copies.collect();
         let mut counted = HashSet::new();
         let mut without_item = 0;
         for object in &self.objects {
             sum.objects += 1;
             let [_, event] = &object.keys;
             let is_first = counted.insert(event);
+            let of_status = |status| of_status(status, copies.contains(object.name.as_str()));
             let by_key = object.keys.iter().find_map(|key| self.items[key].first());
             let finding = match (by_key, &self.events[event]) {
                 (Some(status), _) => of_status(*status),
@@ -139,14 +147,16 @@ impl EventObject {
     }
 }
 
-/// Returns the finding about an object whose event has this status.
-const fn of_status(status: Option<Status>) -> Option<ReconcileFinding> {
+/// Returns the finding about an object whose event has this status. `has_copy` is true if the folder of discarded events
+/// has a copy of the object.
+const fn of_status(status: Option<Status>, has_copy: bool) -> Option<ReconcileFinding> {
     match status {
         Some(Status::Completed) => Some(ReconcileFinding::ArchivedThenDelivered),
         Some(Status::InProgress | Status::Deferred | Status::Failed) => {
             Some(ReconcileFinding::ObjectOfOpen)
         }
-        Some(Status::Discarded) => Some(ReconcileFinding::InterruptedDiscard),
+        Some(Status::Discarded) if has_copy => Some(ReconcileFinding::InterruptedDiscard),
+        Some(Status::Discarded) => Some(ReconcileFinding::ObjectOfDiscarded),
         Some(Status::Archived) | None => None,
     }
 }

@@ -7,7 +7,7 @@ use genesys_replay::queue::{MAX_MESSAGE_BYTES, Redrive};
 use serde_json::Value;
 
 use super::parameters::Parameters;
-use super::step::Change;
+use super::step::StepChange;
 
 pub(super) const VISIBILITY_TIMEOUT: &str = "VisibilityTimeout";
 pub(super) const MAXIMUM_MESSAGE_SIZE: &str = "MaximumMessageSize";
@@ -72,9 +72,9 @@ pub(super) fn missing_of_output(
 }
 
 /// Returns the changes from `attributes` to `values`, for people: a JSON document has a line for each member.
-pub(super) fn changes(attributes: &Attributes, values: &Attributes) -> Vec<Change> {
+pub(super) fn changes(attributes: &Attributes, values: &Attributes) -> Vec<StepChange> {
     let changes = values.iter().map(|(name, after)| {
-        Change::new(name, attributes.get(name).map(|before| shown(before)), shown(after))
+        StepChange::new(name, attributes.get(name).map(|before| shown(before)), shown(after))
     });
     changes.collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::parameters::Parameters;
 use super::samconfig::{Deployment, Samconfig};
-use super::step::{Change, Step, StepName};
+use super::step::{Step, StepChange, StepName};
 use super::{DEFAULT_STACK, Run, SAMCONFIG, Stopped};
 
 /// The error of a configuration file, for people: the name of the file and the reason.
@@ -81,7 +81,7 @@ impl Run<'_> {
     }
 
     /// Returns the changes of the files for people, and the new texts of the changed files.
-    pub(super) fn file_changes(&self) -> Result<(Vec<Change>, FileTexts), FileProblem> {
+    pub(super) fn file_changes(&self) -> Result<(Vec<StepChange>, FileTexts), FileProblem> {
         let problem = |file: &str, error: &dyn ToString| (file.to_owned(), error.to_string());
         let read = |file: &str| self.folder.read(file).map_err(|error| problem(file, &error));
         let mut texts = Vec::new();
@@ -93,7 +93,7 @@ impl Run<'_> {
             texts.push((SAMCONFIG, text));
             changes = deployment_changes(&before, &self.deployment);
             if changes.is_empty() {
-                changes.push(Change::new(SAMCONFIG, None, "the form of the SAM CLI"));
+                changes.push(StepChange::new(SAMCONFIG, None, "the form of the SAM CLI"));
             }
         }
         for file in &self.wishes.files {
@@ -102,7 +102,7 @@ impl Run<'_> {
             let text = text.map_err(|error| problem(file.name(), &error))?;
             if existing.as_ref() != Some(&text) {
                 let before = existing.map(|_| "other parameters".to_owned());
-                changes.push(Change::new(file.name(), before, "these parameters"));
+                changes.push(StepChange::new(file.name(), before, "these parameters"));
                 texts.push((file.name(), text));
             }
         }
@@ -111,12 +111,12 @@ impl Run<'_> {
 }
 
 /// Returns the differences of two deployments.
-fn deployment_changes(before: &Deployment, after: &Deployment) -> Vec<Change> {
+fn deployment_changes(before: &Deployment, after: &Deployment) -> Vec<StepChange> {
     let mut changes = Vec::new();
     let mut compare = |what: &str, before: &str, after: &str| {
         if before != after {
             let before = Some(before.to_owned()).filter(|text| !text.is_empty());
-            changes.push(Change::new(what, before, after));
+            changes.push(StepChange::new(what, before, after));
         }
     };
     compare("stack_name", &before.stack, &after.stack);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::attributes::{changes, missing_of_output};
 use super::queue_choice::QueueChoice;
-use super::step::{Change, Step, StepName};
+use super::step::{Step, StepChange, StepName};
 use super::{Run, Stopped};
 use crate::deployment::functions::{DeployedFunction, read};
 use crate::deployment::source_mapping::{MappingState, SourceMapping, choose};
@@ -137,7 +137,7 @@ impl Run<'_> {
         let mut changes = Vec::new();
         if !is_on {
             let what = format!("the event source mapping {}", mapping.uuid);
-            changes.push(Change::new(
+            changes.push(StepChange::new(
                 what,
                 Some(mapping.state.as_str().to_owned()),
                 MappingState::Enabled.as_str(),

@@ -7,7 +7,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::ledger::Status;
 use serde_json::Value;
 
-use super::step::{Change, Step, StepName};
+use super::step::{Step, StepChange, StepName};
 use super::{Run, Stopped};
 use crate::calls::answered;
 use crate::deployment::functions::DeployedFunction;
@@ -55,7 +55,7 @@ impl Run<'_> {
             return self.settle(Step::done(name, found));
         }
         let what = format!("one message of {}", facts.name());
-        let change = Change::new(what, None, format!("replayed by {}", function.name));
+        let change = StepChange::new(what, None, format!("replayed by {}", function.name));
         let found = format!("about {} messages wait in {}", facts.visible, facts.name());
         let step = Step::planned(name, found, vec![change]);
         if self.has_open_changes() {

@@ -4,7 +4,7 @@ use genesys_replay::genesys::Credentials;
 use genesys_replay_genesys::{CredentialSetting, GenesysSettings};
 use genesys_replay_settings::SettingsError;
 
-use super::step::{Change, Step, StepName};
+use super::step::{Step, StepChange, StepName};
 use super::{Run, Stopped};
 use crate::config::Variables;
 use crate::operator::doctor::{Verdict, genesys_access};
@@ -171,7 +171,7 @@ impl Run<'_> {
                 .clone()
                 .map_or_else(|| "another text".to_owned(), |id| format!("the OAuth client {id}"))
         });
-        let change = Change::new(&id, former, format!("the OAuth client {}", client.client_id));
+        let change = StepChange::new(&id, former, format!("the OAuth client {}", client.client_id));
         let step = Step::planned(name, format!("the secret {id}"), vec![change]);
         if !self.is_approved(&step) {
             return self.keep(step);

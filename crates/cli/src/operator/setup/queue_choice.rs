@@ -58,7 +58,7 @@ pub(super) fn candidates(targets: &[RuleTarget]) -> Vec<QueueCandidate> {
     candidates
 }
 
-/// Chooses the queue: the only one of Genesys Cloud, else the only one; a new queue if there is none.
+/// Chooses the queue: the only one of Genesys Cloud, else the only one; a new queue without a candidate.
 ///
 /// # Errors
 /// [`SeveralQueues`], those of Genesys Cloud if there are several.

@@ -92,7 +92,7 @@ impl StepName {
 
 /// A change of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct StepChange {
     /// The changed thing, such as the name of an attribute or of a file.
     pub what: String,
     /// `None` if it is new.
@@ -100,7 +100,7 @@ pub struct Change {
     pub after: String,
 }
 
-impl Change {
+impl StepChange {
     pub fn new(what: impl Into<String>, before: Option<String>, after: impl Into<String>) -> Self {
         Self { what: what.into(), before, after: after.into() }
     }
@@ -113,7 +113,7 @@ pub struct Step {
     pub state: StepState,
     /// The present state of the deployment, in one sentence.
     pub found: String,
-    pub changes: Vec<Change>,
+    pub changes: Vec<StepChange>,
     /// Risks for a person to weigh, each in one sentence. They do not stop the setup.
     pub notes: Vec<String>,
     /// The next action of a person.
@@ -131,7 +131,7 @@ impl Step {
     }
 
     /// Returns a step with changes; a finished step without changes.
-    pub fn planned(name: StepName, found: impl Into<String>, changes: Vec<Change>) -> Self {
+    pub fn planned(name: StepName, found: impl Into<String>, changes: Vec<StepChange>) -> Self {
         let state = if changes.is_empty() { StepState::Done } else { StepState::Planned };
         Self { changes, ..Self::new(name, state, found) }
     }

@@ -5,12 +5,14 @@ use genesys_replay::clock::Timestamp;
 use super::{AuditText, EventTrace, TracePlace, TraceSubject};
 use crate::operator::apply::{AuditEntry, AuditEvent};
 use crate::operator::close::CHANGED;
+use crate::operator::plan::shown_target;
 
 impl EventTrace {
     /// Finds the event of the message, if a plan has sent it.
     pub fn find_message_in_audits(&mut self, audits: &[AuditText]) {
-        let TraceSubject::Message(wanted) = self.subject.clone() else {
-            return;
+        let wanted = match &self.subject {
+            TraceSubject::Message(wanted) | TraceSubject::Any(wanted) => wanted.clone(),
+            TraceSubject::Interaction(_) | TraceSubject::Event(_) => return,
         };
         for entry in audits.iter().flat_map(entries) {
             if let AuditEvent::Sent { key, message_id } = entry.event
@@ -31,26 +33,32 @@ impl EventTrace {
                 if let AuditEvent::Begun { plan: id, by, .. } = &entry.event {
                     plan = format!("{id} by {by}");
                 }
-                if let Some((key, what)) = step(&entry.event, &plan) {
+                if let Some((key, mut what)) = step(&entry.event, &plan) {
+                    if let (AuditEvent::Closed { .. }, Some(reason)) =
+                        (&entry.event, &audit.plan_reason)
+                    {
+                        what = format!("{what}: {reason}");
+                    }
                     self.add_step(key, &entry.at, what);
                 }
             }
-            self.searched_in(TracePlace::Audit, &audit.name, read, audit.problem.clone());
+            // A run that died may have left an incomplete last line.
+            let lines = audit.text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let unreadable = (lines.count() as u64).saturating_sub(read);
+            let problem = audit.problem.clone().or_else(|| {
+                (unreadable > 0).then(|| format!("lines that are not of an audit: {unreadable}"))
+            });
+            self.searched_in(TracePlace::Audit, &audit.name, read, problem);
         }
     }
 
     fn add_step(&mut self, key: &str, at: &str, what: String) {
-        let (event_id, _) = key.split_once('|').unwrap_or((key, ""));
+        let (event_id, target) = key.split_once('|').unwrap_or((key, ""));
         if !self.ids.contains(event_id) {
             return;
         }
         // The key has the whole URL of a target, and an event only the part for people.
-        let known = |name: &&String| key.starts_with(name.as_str());
-        let name = self.events.keys().filter(known).max_by_key(|name| name.len()).cloned();
-        let event = match name.and_then(|name| self.events.get_mut(&name)) {
-            Some(event) => event,
-            None => self.event(event_id, ""),
-        };
+        let event = self.event(event_id, &shown_target(target));
         event.add(Timestamp::parse(at), TracePlace::Audit, what);
     }
 }

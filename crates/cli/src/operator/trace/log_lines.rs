@@ -56,10 +56,16 @@ impl EventTrace {
         since: Timestamp,
         progress: &dyn Progress,
     ) {
-        let mut texts: Vec<String> = self.ids.iter().take(MAX_IDS).cloned().collect();
+        let mut texts: Vec<String> = self.ids.iter().cloned().collect();
+        texts.sort_unstable();
+        let omitted = texts.len().saturating_sub(MAX_IDS);
+        texts.truncate(MAX_IDS);
         match &self.subject {
             TraceSubject::Event(_) => {}
-            TraceSubject::Interaction(id) | TraceSubject::Message(id) => texts.push(id.clone()),
+            TraceSubject::Interaction(id) | TraceSubject::Message(id) | TraceSubject::Any(id) => {
+                texts.retain(|text| text != id);
+                texts.push(id.clone());
+            }
         }
         progress.begin("searching the log", None);
         let found = log.search(&texts, since, MAX_LINES).await;
@@ -73,6 +79,11 @@ impl EventTrace {
         }
         let problem = problem.or((lines.len() >= MAX_LINES)
             .then(|| format!("only the first {MAX_LINES} lines were read: --since")));
+        let omitted = (omitted > 0).then(|| {
+            format!("{omitted} of the found events were not searched, after the first {MAX_IDS}: name one with --event")
+        });
+        let problems: Vec<String> = problem.into_iter().chain(omitted).collect();
+        let problem = (!problems.is_empty()).then(|| problems.join("; "));
         self.searched_in(TracePlace::Log, name, lines.len() as u64, problem);
     }
 

@@ -1,90 +1,105 @@
 //! The queues' part of a trace.
 
-use std::time::Duration;
-
 use genesys_replay::aws::AwsError;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::message::Message;
 use genesys_replay::queue::Redrive;
+use tokio::sync::mpsc::Receiver;
 
-use super::{EventTrace, TraceEntry, TracePlace};
+use super::{EventFacts, EventTrace, TraceEntry, TracePlace};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 use crate::operator::diagnose::happened;
+use crate::operator::queue_reading::{
+    QueueReadError, QueueReading, ReadInterrupted, ReadScope, WholeReadError,
+};
 use crate::operator::remedy::with_remedy;
-use crate::queue::QueueReader;
-use crate::queue::drain::{MAX_REPEATED_RECEIVES, QueueDrain};
-use crate::queue::held::HeldMessages;
-use crate::queue::receive_cost::ReceiveCost;
-
-/// The visibility timeout while a queue is searched: some thousand messages can be read in that time.
-const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
+use crate::queue::{QueueFacts, QueueReader};
 
 /// An audit file.
 #[derive(Clone, Debug)]
 pub struct AuditText {
     pub name: String,
     pub text: String,
+    /// The reason of the plan, if it is known.
+    pub plan_reason: Option<String>,
     /// The reason why the file was not read.
     pub problem: Option<String>,
 }
 
+/// The result of a search of a queue.
+#[derive(Debug, Default)]
+pub struct QueueSearch {
+    /// The ledger keys of the found events.
+    pub keys: Vec<String>,
+    pub redrive: Option<Redrive>,
+    /// The receives that the search has cost, in one sentence.
+    pub cost: Option<String>,
+}
+
 impl EventTrace {
     /// Receives every message of a queue once, and makes all of them visible again. Stops before a message without a receive
-    /// left would be moved away. Returns the ledger keys of the found events, and the redrive policy.
+    /// left would be moved away. A queue that cannot be read is a problem in the trace.
+    ///
+    /// # Errors
+    /// [`ReadInterrupted`]: all messages are visible again.
     pub async fn search_queue(
         &mut self,
         queue: &impl QueueReader,
         place: TracePlace,
         target: &ReplayTarget,
+        stop: impl Future<Output = ()>,
         progress: &dyn Progress,
-    ) -> (Vec<String>, Option<Redrive>) {
-        let mut keys = Vec::new();
+    ) -> Result<QueueSearch, ReadInterrupted> {
+        let mut search = QueueSearch::default();
         let facts = match queue.facts().await {
             Ok(facts) => facts,
             Err(error) => {
                 self.not_searched(place, "", &error);
-                return (keys, None);
+                return Ok(search);
             }
         };
-        let mut cost = ReceiveCost::new(facts.redrive.clone(), false);
-        progress.begin(&format!("searching {}", facts.name()), Some(facts.visible));
-        let held = HeldMessages::default();
-        let drain = QueueDrain::new(queue, &held, MAX_REPEATED_RECEIVES);
-        let mut problem = cost.check().err().map(|refusal| refusal.to_string());
-        while problem.is_none() && drain.end().is_none() {
-            match drain.receive(VISIBILITY_TIMEOUT).await {
-                Ok(received) => {
-                    progress.advance(received.len() as u64);
-                    problem = cost.add(&received).err().map(|refusal| refusal.to_string());
-                    for message in received {
-                        keys.extend(self.add_message(message, place, target, &facts.arn));
-                    }
-                }
-                Err(error) => problem = Some(with_remedy(&error)),
+        search.redrive.clone_from(&facts.redrive);
+        let reading = match QueueReading::new(queue, &facts, false, progress) {
+            Ok(reading) => reading,
+            Err(refusal) => {
+                self.searched_in(place, facts.name(), 0, Some(refusal.to_string()));
+                return Ok(search);
             }
-        }
-        let hidden = held.release(queue, |_| {}).await.hidden;
-        progress.end();
-        let elsewhere = facts.in_flight + facts.delayed;
-        if problem.is_none() && elsewhere > 0 {
-            problem = Some(format!(
-                "about {elsewhere} messages wait for their next attempt or are in flight, and cannot be read"
-            ));
-        }
-        if hidden > 0 {
-            progress.warn(&format!(
-                "{hidden} messages stay invisible for {VISIBILITY_TIMEOUT:?} at most"
-            ));
-        }
+        };
+        reading.begin("searching");
+        let add = async |mut messages: Receiver<Vec<Message>>| {
+            while let Some(batch) = messages.recv().await {
+                progress.advance(batch.len() as u64);
+                let found = batch.into_iter();
+                let found = found.filter_map(|it| self.add_message(it, place, target, &facts.arn));
+                search.keys.extend(found);
+            }
+        };
+        let read = reading.read_and_release(ReadScope::staying(None), stop, add).await;
+        let problem = match read {
+            Ok(()) => waiting(&facts),
+            Err(WholeReadError::Read(QueueReadError::Receives(refusal))) => {
+                Some(refusal.to_string())
+            }
+            Err(WholeReadError::Read(QueueReadError::Aws(error))) => Some(with_remedy(&error)),
+            Err(WholeReadError::Interrupted(interrupted)) => return Err(interrupted),
+        };
+        let cost = reading.cost();
+        search.cost = cost.shown();
         self.searched_in(place, facts.name(), cost.received, problem);
-        (keys, facts.redrive)
+        Ok(search)
     }
 
     /// Adds a place that cannot be read.
     pub fn not_searched(&mut self, place: TracePlace, name: &str, error: &AwsError) {
         self.searched_in(place, name, 0, Some(with_remedy(error)));
+    }
+
+    /// Adds a place that is not known, for this reason.
+    pub fn left_out(&mut self, place: TracePlace, reason: &str) {
+        self.searched_in(place, "", 0, Some(format!("not searched: {reason}")));
     }
 
     fn add_message(
@@ -102,7 +117,7 @@ impl EventTrace {
             return None;
         }
         let shown = classified.destination.to_string();
-        let event = self.event_of_message(&classified, &shown);
+        let event = self.event_with(classified.event_id(), &shown, EventFacts::of(&classified));
         event.entries.extend(first_failure(&classified, classified.category));
         let from = match message.replay_plan() {
             Some(plan) => format!("sent by {plan}"),
@@ -115,6 +130,16 @@ impl EventTrace {
         event.found.is_parked |= place == TracePlace::ParkingQueue;
         Some(classified.key.to_string())
     }
+}
+
+/// Returns the messages of a queue that cannot be received now, in one sentence.
+fn waiting(facts: &QueueFacts) -> Option<String> {
+    let elsewhere = facts.in_flight + facts.delayed;
+    (elsewhere > 0).then(|| {
+        format!(
+            "about {elsewhere} messages wait for their next attempt or are in flight, and cannot be read"
+        )
+    })
 }
 
 /// Returns the event itself with its first failure; `None` if the message is not an event.

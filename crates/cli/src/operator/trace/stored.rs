@@ -1,19 +1,19 @@
 //! The ledger's and the archive's part of a trace.
 
 use futures_util::{TryStreamExt, future};
-use genesys_replay::archive::{Document, object_key};
+use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
-use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::ledger::Status;
 
 use super::places::first_failure;
-use super::{EventTrace, TracePlace, TraceSubject};
+use super::{EventFacts, EventTrace, TracePlace, TraceSubject};
 use crate::archive::{ArchiveReader, ArchivedObject, DISCARDED, MAX_OBJECT_BYTES, objects};
 use crate::ledger::{LedgerReader, Record, scan_all};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
+use crate::operator::plan::object_name;
 use crate::operator::remedy::with_remedy;
 
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
@@ -59,10 +59,12 @@ impl EventTrace {
     }
 
     fn add_record(&mut self, record: Record) {
-        let event = self.event(record.event_id(), &record.target);
-        event.interaction_id = record.interaction_id.clone().or(event.interaction_id.take());
-        event.event_type = record.event_type.clone().or(event.event_type.take());
-        event.original_target = record.original_target.clone().or(event.original_target.take());
+        let facts = EventFacts {
+            interaction_id: record.interaction_id.clone(),
+            event_type: record.event_type.clone(),
+            original_target: record.original_target.clone(),
+        };
+        let event = self.event_with(record.event_id(), &record.target, facts);
         event.add(
             record.first_seen,
             TracePlace::Ledger,
@@ -116,13 +118,10 @@ impl EventTrace {
 
     /// Returns the begin of the names of an event's objects; `None` if any object may belong to the trace.
     fn object_name(&self) -> Option<String> {
-        let TraceSubject::Event(id) = &self.subject else {
-            return None;
-        };
-        let epoch = Timestamp::from_millis(0);
-        let key = object_key(None, "-", id, epoch);
-        let name = key.rsplit('/').next()?;
-        Some(name.strip_suffix(&format!("{}.json", epoch.compact()))?.to_owned())
+        match &self.subject {
+            TraceSubject::Event(id) => Some(object_name(id)),
+            TraceSubject::Interaction(_) | TraceSubject::Message(_) | TraceSubject::Any(_) => None,
+        }
     }
 
     /// Adds an archived dead letter, if it belongs to the trace. Returns the event's ledger key.
@@ -140,11 +139,13 @@ impl EventTrace {
         let message = document.message()?;
         let classified = ClassifiedMessage::of(&message, target);
         let category = Category::ALL.into_iter().find(|it| it.as_str() == document.category);
-        let event = self.event(&document.event_id, &document.target);
-        event.interaction_id = document.interaction_id.clone().or(event.interaction_id.take());
-        event.event_type = document.event_type.clone().or(event.event_type.take());
-        event.original_target =
-            classified.original_target().map(str::to_owned).or(event.original_target.take());
+        let found = EventFacts::of(&classified);
+        let facts = EventFacts {
+            interaction_id: document.interaction_id.clone().or(found.interaction_id),
+            event_type: document.event_type.clone().or(found.event_type),
+            ..found
+        };
+        let event = self.event_with(&document.event_id, &document.target, facts);
         if let Some(failed) = first_failure(&classified, category.unwrap_or(classified.category)) {
             event.entries.push(failed);
         }

@@ -18,14 +18,17 @@ use genesys_replay_cli::operator::apply::{
     QueueSender, QueueSource, Sender, StopReason, Summary, add_reasons,
 };
 use genesys_replay_cli::operator::plan::{Plan, PlanKind, PlanSource};
+use genesys_replay_cli::operator::queue_reading::QueueReading;
 use genesys_replay_lambda::app as wiring;
+use tokio_util::sync::CancellationToken;
 
 use super::close::ClosingRun;
 use super::plan::dead_letters;
+use super::queue_receives;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::plan_place::{PlanJournal, PlanPlace};
-use crate::{interrupt, terminal};
+use crate::terminal;
 pub(super) use output::{MAX_NAMED, named};
 
 /// Send the dead letters of a plan again, in waves that grow only while they succeed. Does nothing without --yes.
@@ -71,6 +74,9 @@ pub(crate) struct ApplyArgs {
     /// The time to follow a wave before the wave counts as stuck, such as 15m.
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
     wait: Duration,
+    /// Read the queue of a plan although messages that are not in the plan reach their last receive.
+    #[arg(long)]
+    force: bool,
     /// The reason of this run, if it is not that of the plan; for audit and ledger.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: Option<String>,
@@ -107,7 +113,7 @@ impl ApplyArgs {
             let run = ClosingRun { place: &place, plan: &plan, kind, reason };
             return if self.yes {
                 let by = context.author(self.by.as_deref()).await?;
-                run.apply(context, self.resume, &by).await
+                run.apply(context, self.resume, self.force, &by).await
             } else {
                 run.preview(context).await
             };
@@ -222,11 +228,31 @@ impl ApplyArgs {
         match &plan.content.source {
             PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
-                self.send(context, plan, audit, ArchiveSource(&archive), sender).await
+                let stop = context.interrupts.listen();
+                self.send(context, plan, audit, (ArchiveSource(&archive), stop.stop()), sender)
+                    .await
             }
             PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
-                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
-                self.send(context, plan, audit, queue, sender).await
+                let (queue, progress) = (app::reader(aws, queue_arn).await?, &context.progress);
+                let reading = match QueueReading::open(&queue, self.force, progress).await {
+                    Ok(reading) => reading,
+                    Err(error) => {
+                        audit.journal.discard_if_new();
+                        return Err(queue_receives::not_read(error));
+                    }
+                };
+                let stop = context.interrupts.listen();
+                let mut source = QueueSource::new(&reading, plan, stop.stop(), progress);
+                let sending = async {
+                    if let Err(error) = source.prepare().await {
+                        audit.journal.discard_if_new();
+                        return Err(queue_receives::not_completed(error));
+                    }
+                    self.send(context, plan, audit, (source, stop.stop()), sender).await
+                };
+                let sent = Box::pin(reading.keep(sending)).await;
+                queue_receives::report(&reading);
+                sent
             }
         }
     }
@@ -236,7 +262,7 @@ impl ApplyArgs {
         context: &Context,
         plan: &Plan,
         RunAudit { mut journal, history, by }: RunAudit,
-        source: impl DeadLetterSource,
+        (source, stop): (impl DeadLetterSource, &CancellationToken),
         sender: impl Sender,
     ) -> anyhow::Result<Summary> {
         let settings = context.settings().await?;
@@ -254,12 +280,13 @@ impl ApplyArgs {
             by,
             reason: self.reason.clone(),
             clock: context.clock.as_ref(),
-            stop: &interrupt::listen(),
+            stop,
             progress: &context.progress,
         };
         let mut summary = run.run().await.map_err(|error| match error {
             // Unwrapped, so that its remedy is found.
             ApplyError::Aws(error) => anyhow::Error::from(error),
+            ApplyError::Receives(refusal) => queue_receives::refused(&refusal),
             ApplyError::Journal(_) | ApplyError::Flush(_) => error.into(),
         })?;
         let archive = settings.archive.as_ref();

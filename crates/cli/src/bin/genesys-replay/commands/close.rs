@@ -6,23 +6,29 @@ use genesys_replay::destination::Redirects;
 use genesys_replay::error::with_causes;
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
+use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::apply::{ApplyError, History, QueueSource};
-use genesys_replay_cli::operator::close::{Close, CloseSummary, MessageMover, Mover, ObjectMover};
+use genesys_replay_cli::operator::close::{
+    AuditLog, Close, CloseSummary, MessageMover, Mover, ObjectMover,
+};
 use genesys_replay_cli::operator::plan::{
     ClosingKind, Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
 };
+use genesys_replay_cli::operator::queue_reading::QueueReading;
 use genesys_replay_settings::ArchiveSettings;
 use genesys_replay_version::PROGRAM;
+use tokio_util::sync::CancellationToken;
 
 use super::apply::checks;
 use super::place_arguments::PlaceArgs;
 use super::plan::dead_letters;
 use super::plan_output::PlanOutputArgs;
+use super::queue_receives;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
 use crate::plan_place::{PlanJournal, PlanPlace};
-use crate::{interrupt, terminal};
+use crate::terminal;
 
 /// The arguments of a plan that discards or restores.
 pub(super) struct ClosingPlan<'a> {
@@ -35,6 +41,8 @@ pub(super) struct ClosingPlan<'a> {
     pub(super) yes: bool,
     /// `None` to read the folder of discarded events.
     pub(super) source: Option<&'a PlaceArgs>,
+    /// The begin of the former keys of discarded objects; `None` for the function's archive prefix.
+    pub(super) prefix: Option<&'a str>,
     pub(super) selection: Selection,
 }
 
@@ -81,7 +89,8 @@ pub(super) async fn run(context: &Context, draft: ClosingPlan<'_>) -> anyhow::Re
         return Ok(ExitStatus::Success);
     }
     let run = ClosingRun { place: &place, plan: &plan, kind: draft.kind, reason: None };
-    run.apply(context, false, &by).await
+    let force = draft.source.is_some_and(PlaceArgs::is_forced);
+    run.apply(context, false, force, &by).await
 }
 
 impl ClosingPlan<'_> {
@@ -104,12 +113,16 @@ impl ClosingPlan<'_> {
         let source = if let Some(source) = self.source {
             source.collect(context, &mut builder, &queue, settings.archive.clone()).await?
         } else {
-            let (bucket, prefix) =
-                (archive.bucket.clone(), format!("{DISCARDED}{}", archive.prefix));
+            let former = self.prefix.unwrap_or(&archive.prefix);
+            let former = former.strip_prefix(DISCARDED).unwrap_or(former);
+            let (bucket, prefix) = (archive.bucket.clone(), format!("{DISCARDED}{former}"));
             let reader = app::archive(aws, &bucket);
             builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
             PlanSource::Archive { bucket, prefix }
         };
+        if let PlanSource::Archive { bucket, prefix } = &source {
+            self.add_other_objects(context, &mut builder, (bucket, prefix), archive).await?;
+        }
         let (items, left_out) = builder.finish().await?;
         Ok(Plan::of(PlanContent {
             created_at: now.to_string(),
@@ -124,6 +137,35 @@ impl ClosingPlan<'_> {
             items,
             left_out,
         }))
+    }
+}
+
+impl ClosingPlan<'_> {
+    /// Adds the other objects of the chosen events, because the ledger has one item for all of them.
+    async fn add_other_objects(
+        &self,
+        context: &Context,
+        builder: &mut PlanBuilder<'_, DynamoDbReader>,
+        (bucket, read): (&str, &str),
+        archive: &ArchiveSettings,
+    ) -> anyhow::Result<()> {
+        let whole = match self.kind {
+            ClosingKind::Discard => archive.prefix.clone(),
+            ClosingKind::Restore => format!("{DISCARDED}{}", archive.prefix),
+        };
+        let reader = app::archive(context.aws().await?, bucket);
+        let elsewhere = Some(read).filter(|read| !read.starts_with(&whole));
+        let mut others = 0;
+        for prefix in [Some(whole.as_str()), elsewhere].into_iter().flatten() {
+            others += builder.add_other_objects(&reader, prefix, &context.progress).await?;
+        }
+        if others > 0 {
+            let (_, past) = words(self.kind);
+            terminal::say(&format!(
+                "other objects of these events, which are {past} with them: {others}"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +219,7 @@ impl ClosingRun<'_> {
         &self,
         context: &Context,
         resume: bool,
+        force: bool,
         by: &str,
     ) -> anyhow::Result<ExitStatus> {
         let (place, plan) = (self.place, self.plan);
@@ -202,7 +245,7 @@ impl ClosingRun<'_> {
             context.common_arguments()
         );
         let (_, past) = words(self.kind);
-        let error = match Box::pin(self.move_events(context, (journal, history), by)).await {
+        let error = match Box::pin(self.move_events(context, (journal, history), force, by)).await {
             Ok(summary) => {
                 context.print(
                     || terminal::fitted(&output::summary(plan, past, &summary, &audit)),
@@ -237,6 +280,7 @@ impl ClosingRun<'_> {
         &self,
         context: &Context,
         audit: (PlanJournal, History),
+        force: bool,
         by: &str,
     ) -> anyhow::Result<CloseSummary> {
         let aws = context.aws().await?;
@@ -244,17 +288,36 @@ impl ClosingRun<'_> {
             PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive_writer(aws, bucket);
                 let mover = ObjectMover { archive: &archive, kind: self.kind };
-                self.close(context, audit, mover, (bucket, by)).await
+                let stop = context.interrupts.listen();
+                self.close(context, audit, (mover, stop.stop()), (bucket, by)).await
             }
             PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
                 let settings = context.settings().await?;
                 let ArchiveSettings { bucket, prefix } = archive(settings.archive.as_ref())?;
                 let archive = app::archive_writer(aws, bucket);
-                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
-                let reason = self.reason.unwrap_or(&self.plan.content.reason);
-                let clock = context.clock.as_ref();
-                let mover = MessageMover::new(queue, &archive, prefix, reason, clock);
-                self.close(context, audit, mover, (bucket, by)).await
+                let (queue, progress) = (app::reader(aws, queue_arn).await?, &context.progress);
+                let reading = match QueueReading::open(&queue, force, progress).await {
+                    Ok(reading) => reading,
+                    Err(error) => {
+                        audit.0.discard_if_new();
+                        return Err(queue_receives::not_read(error));
+                    }
+                };
+                let stop = context.interrupts.listen();
+                let mut source = QueueSource::new(&reading, self.plan, stop.stop(), progress);
+                let closing = async {
+                    if let Err(error) = source.prepare().await {
+                        audit.0.discard_if_new();
+                        return Err(queue_receives::not_completed(error));
+                    }
+                    let reason = self.reason.unwrap_or(&self.plan.content.reason);
+                    let clock = context.clock.as_ref();
+                    let mover = MessageMover::new(source, &archive, prefix, reason, clock);
+                    self.close(context, audit, (mover, stop.stop()), (bucket, by)).await
+                };
+                let closed = Box::pin(reading.keep(closing)).await;
+                queue_receives::report(&reading);
+                closed
             }
         }
     }
@@ -263,7 +326,7 @@ impl ClosingRun<'_> {
         &self,
         context: &Context,
         (mut journal, history): (PlanJournal, History),
-        mover: impl Mover,
+        (mover, stop): (impl Mover + Sync, &CancellationToken),
         (bucket, by): (&str, &str),
     ) -> anyhow::Result<CloseSummary> {
         let settings = context.settings().await?;
@@ -275,17 +338,18 @@ impl ClosingRun<'_> {
             ledger: &app::ledger(aws, &settings.table),
             writer: &app::ledger_writer(aws, &settings.table, settings.remember),
             mover,
-            journal: &mut journal,
+            journal: AuditLog::new(&mut journal),
             by: by.to_owned(),
             reason: self.reason.map(str::to_owned),
             to: format!("s3://{bucket}"),
             clock: context.clock.as_ref(),
-            stop: &interrupt::listen(),
+            stop,
             progress: &context.progress,
         };
         run.run().await.map_err(|error| match error {
             // Unwrapped, so that its remedy is found.
             ApplyError::Aws(error) => error.into(),
+            ApplyError::Receives(refusal) => queue_receives::refused(&refusal),
             ApplyError::Journal(_) | ApplyError::Flush(_) => error.into(),
         })
     }

@@ -26,7 +26,8 @@ use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files::Replaceable;
 use crate::global_arguments::Output;
-use crate::{files, interrupt, terminal};
+use crate::interrupt::{self, RELEASING};
+use crate::{files, terminal};
 use json_report::JsonReport;
 use payload_folder::PayloadFolder;
 
@@ -120,7 +121,7 @@ impl DiagnoseArgs {
         let stop = CancellationToken::new();
         let diagnosis = tokio::select! {
             diagnosed = use_case.run(options, &mut outputs, stop.cancelled()) => diagnosed.map_err(refusal)?,
-            () = interrupt::twice(&stop, STOPPING) => {
+            () = interrupt::twice(&stop, RELEASING) => {
                 terminal::say("interrupted twice: messages that are still invisible become visible within two minutes, or within the run time of the command; nothing was written");
                 return Ok(ExitStatus::Interrupted);
             }
@@ -215,9 +216,6 @@ fn also_receives(function: Option<&DeployedFunction>, queue_arn: &str) -> Option
         format!("the event source mapping is {state}, so the function {} also receives messages from the queue", function.name)
     })
 }
-
-/// The message at the first Ctrl-C.
-const STOPPING: &str = "interrupted: making the messages visible again (Ctrl-C again to leave them invisible for a while)";
 
 fn refusal(error: DiagnoseError) -> anyhow::Error {
     let what = with_causes(&error);

@@ -59,6 +59,7 @@ impl DiscardArgs {
             output: (&self.output, "discard.json"),
             yes: self.yes,
             source: Some(&self.source),
+            prefix: None,
             selection,
         };
         close::run(context, draft).await

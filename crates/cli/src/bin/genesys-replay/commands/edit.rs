@@ -1,6 +1,7 @@
 //! `edit`: makes a new plan with changed bodies.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -11,11 +12,13 @@ use genesys_replay_cli::operator::plan::{
     Editing, Edits, Plan, PlanItem, PlanKind, PlanSource, Unfit,
 };
 use genesys_replay_cli::operator::plans::supersede;
+use genesys_replay_cli::operator::queue_reading::{QueueReading, ReadInterrupted};
 use serde_json::json;
 
 use super::apply::MAX_NAMED;
 use super::plan::dead_letters;
 use super::plan_output::{PlanOutput, PlanOutputArgs};
+use super::queue_receives;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::files;
@@ -48,6 +51,9 @@ pub(crate) struct EditArgs {
     /// Leave out dead letters that the patch does not fit, instead of refusing the whole edit. The new plan lists them.
     #[arg(long)]
     skip_unfit: bool,
+    /// Read the queue of a plan although messages that are not in the plan reach their last receive.
+    #[arg(long)]
+    force: bool,
     /// Show the difference of every body, not only of the first five.
     #[arg(long)]
     all: bool,
@@ -88,8 +94,19 @@ impl EditArgs {
                 self.edits(context, &plan, &editing, ArchiveSource(&archive)).await
             }
             PlanSource::Queue { queue_arn } | PlanSource::Parking { queue_arn } => {
-                let queue = QueueSource::new(app::reader(aws, queue_arn).await?);
-                self.edits(context, &plan, &editing, queue).await
+                let (queue, progress) = (app::reader(aws, queue_arn).await?, &context.progress);
+                let reading = QueueReading::open(&queue, self.force, progress)
+                    .await
+                    .map_err(queue_receives::not_read)?;
+                let part = context.interrupts.while_reading();
+                let mut source = QueueSource::new(&reading, &plan, part.stop(), progress);
+                let editing = async {
+                    source.prepare().await.map_err(queue_receives::not_completed)?;
+                    self.edits(context, &plan, &editing, source).await
+                };
+                let edited = Box::pin(reading.keep(editing)).await;
+                queue_receives::report(&reading);
+                edited
             }
         }?;
         let count = edits.len();
@@ -205,7 +222,12 @@ impl EditArgs {
         let mut bodies = Bodies::default();
         let edited = async {
             while !todo.is_empty() {
-                for (index, message) in source.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await? {
+                let fetched = source.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await;
+                let fetched = fetched.map_err(queue_receives::not_read)?;
+                if fetched.is_empty() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                for (index, message) in fetched {
                     let item = &items[index];
                     let refused = |why: String, remedy: &str| {
                         UserError::new(format!("{}: {why}", item.shown()), remedy)
@@ -233,11 +255,14 @@ impl EditArgs {
                     }
                 }
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         };
-        let edited: anyhow::Result<()> = edited.await;
-        source.release_unsent().await;
-        edited.map(|()| bodies)
+        let edited: anyhow::Result<ControlFlow<()>> = edited.await;
+        let released = source.release_unsent().await;
+        match edited? {
+            ControlFlow::Continue(()) => Ok(bodies),
+            ControlFlow::Break(()) => Err(ReadInterrupted { released }.into()),
+        }
     }
 }
 

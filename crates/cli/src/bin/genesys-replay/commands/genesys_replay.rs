@@ -14,8 +14,8 @@ use super::import::{genesys, subscription_id};
 use super::selection_arguments::read_ids;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::terminal;
 use crate::terminal::one_line;
-use crate::{interrupt, terminal};
 
 /// Requests to Genesys Cloud itself.
 #[derive(Debug, clap::Subcommand)]
@@ -94,9 +94,10 @@ impl ReplayArgs {
             "warning: Genesys Cloud may give the events new ids, so they are not followed in the ledger",
         );
         let genesys = genesys(context).await?;
-        let stop = interrupt::listen();
+        let stop = context.interrupts.listen();
         let progress = &context.progress;
-        let ended = request_replay(&genesys, &subscription, &ids, &mut done, progress, &stop).await;
+        let ended =
+            request_replay(&genesys, &subscription, &ids, &mut done, progress, stop.stop()).await;
         self.print(context, &done)?;
         let first_left = ids.len() - usize::try_from(done.left)?;
         if ended.is_err() {

@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::cursor_file::CursorFile;
 use crate::exit::{ExitStatus, UserError};
 use crate::time_argument::parse_time;
-use crate::{files, interrupt, table, terminal};
+use crate::{files, table, terminal};
 
 /// The maximum number of events that a file is read ahead.
 const MAX_READ_AHEAD: usize = 32;
@@ -108,9 +108,9 @@ impl ImportArgs {
             Some(queue) => Some(app::sender(context.aws().await?, &queue)),
             None => None,
         };
-        let stop = interrupt::listen();
+        let stop = context.interrupts.listen();
         let into = ImportTo { queue: queue.as_ref(), options: &options, cursor: cursor.as_mut() };
-        let ended = self.from.import(context, into, self.max_pages, &stop);
+        let ended = self.from.import(context, into, self.max_pages, stop.stop());
         let (imported, ended) = ended.await?;
         let text = || terminal::fitted(&text(&imported, self.yes));
         context.print(text, || json(&imported, self.yes))?;

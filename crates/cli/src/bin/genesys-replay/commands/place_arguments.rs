@@ -6,15 +6,15 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
-use genesys_replay_cli::operator::plan::{CollectError, PlanBuilder, PlanSource};
+use genesys_replay_cli::operator::plan::{PlanBuilder, PlanSource};
+use genesys_replay_cli::operator::queue_reading::QueueReading;
 use genesys_replay_cli::queue::QueueReader;
-use genesys_replay_cli::queue::receive_cost::ReceiveCost;
 use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_settings::ArchiveSettings;
 
+use super::queue_receives;
 use crate::context::Context;
 use crate::exit::UserError;
-use crate::terminal;
 
 /// The place of the dead letters.
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,10 @@ enum SourceArg {
 }
 
 impl PlaceArgs {
+    pub(super) fn is_forced(&self) -> bool {
+        self.force
+    }
+
     pub(super) fn is_ledger(&self) -> bool {
         self.from == SourceArg::Ledger
     }
@@ -137,18 +141,14 @@ impl PlaceArgs {
         }
         let redrive = facts.redrive.clone().filter(|_| parking.is_none());
         let parked = self.parked(context, redrive.as_ref()).await?;
-        let mut cost = ReceiveCost::new(facts.redrive, self.force);
-        let collected =
-            builder.collect_from_queue(read, self.limit, &mut cost, &context.progress).await;
-        for line in [cost.shown(), cost.last_receives()].into_iter().flatten() {
-            terminal::say(&line);
-        }
-        collected.map_err(|error| match error {
-            CollectError::Aws(error) => anyhow::Error::from(error),
-            CollectError::Receives(refusal) => {
-                UserError::new(refusal.to_string(), refusal.remedy("--from parking")).into()
-            }
-        })?;
+        let progress = &context.progress;
+        let reading = QueueReading::new(read, &facts, self.force, progress)
+            .map_err(|refusal| queue_receives::refused(&refusal))?;
+        let part = context.interrupts.while_reading();
+        let stop = part.stop().cancelled();
+        let collected = builder.collect_from_queue(&reading, self.limit, stop, progress).await;
+        queue_receives::report(&reading);
+        collected.map_err(queue_receives::not_completed)?;
         if let (Some(before), Some(after)) = (parked, self.parked(context, redrive.as_ref()).await?)
             && after > before
         {

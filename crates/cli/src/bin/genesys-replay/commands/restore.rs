@@ -24,6 +24,10 @@ pub(crate) struct RestoreArgs {
     /// The reason, for the ledger and for later readers of the plan.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
+    /// Read only discarded objects whose keys in the archive began with this, as given to discard; the default is the
+    /// function's archive prefix.
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
     #[command(flatten)]
     conditions: SelectionArgs,
     /// Restore at once; otherwise only write the plan.
@@ -45,6 +49,7 @@ impl RestoreArgs {
             output: (&self.output, "restore.json"),
             yes: self.yes,
             source: None,
+            prefix: self.prefix.as_deref(),
             selection: self.conditions.selection()?,
         };
         close::run(context, draft).await

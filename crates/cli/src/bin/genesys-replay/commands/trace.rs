@@ -10,9 +10,10 @@ use genesys_replay::destination::{Arn, ReplayTarget};
 use genesys_replay_cli::app;
 use genesys_replay_cli::archive::DISCARDED;
 use genesys_replay_cli::config::OperatorSettings;
+use genesys_replay_cli::operator::plan::Plan;
 use genesys_replay_cli::operator::plans::shared_audits;
 use genesys_replay_cli::operator::trace::{
-    AuditText, EventTrace, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
+    AuditText, EventTrace, QueueSearch, SearchedPlace, TracePlace, TraceSubject, TracedEvent,
 };
 use serde_json::json;
 
@@ -32,6 +33,8 @@ use crate::{files, terminal};
 Examples:
   # What happened to a conversation?
   genesys-replay trace --function replay --interaction 4f3c8a52-…
+  # An id from a ticket:
+  genesys-replay trace --function replay 4f3c8a52-…
   # With each attempt, from the log of the last day, and without the queues:
   genesys-replay trace --function replay --event 8bd2… --logs --since 1day --no-queues
 
@@ -60,6 +63,9 @@ pub(crate) struct TraceArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct SubjectArguments {
+    /// The id of an interaction, an event or a message, if you do not know which one it is.
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
     /// The id of an interaction (conversation).
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     interaction: Option<String>,
@@ -70,6 +76,9 @@ struct SubjectArguments {
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     message: Option<String>,
 }
+
+/// The end of the names of audit files.
+const AUDIT_SUFFIX: &str = ".audit.jsonl";
 
 /// The searched time of the log without --since: the maximum retention of a queue.
 const MAX_RETENTION: Duration = Duration::from_secs(14 * 86_400);
@@ -141,11 +150,12 @@ impl TraceArgs {
     }
 
     fn subject(&self) -> Result<TraceSubject, UserError> {
-        let SubjectArguments { interaction, event, message } = &self.subject;
+        let SubjectArguments { id, interaction, event, message } = &self.subject;
+        let any = id.clone().map(TraceSubject::Any);
         let interaction = interaction.clone().map(TraceSubject::Interaction);
         let event = event.clone().map(TraceSubject::Event);
         let message = message.clone().map(TraceSubject::Message);
-        interaction.or(event).or(message).ok_or_else(|| {
+        interaction.or(event).or(message).or(any).ok_or_else(|| {
             UserError::new("no id is named", "name one: --interaction, --event or --message")
         })
     }
@@ -164,6 +174,7 @@ impl TraceArgs {
                 place @ PlanPlace::Shared(_) => audits.push(AuditText {
                     name: place.audit(),
                     text: place.audit_text().await?,
+                    plan_reason: place.read().await.ok().map(|plan| plan.content.reason),
                     problem: None,
                 }),
             }
@@ -175,7 +186,7 @@ impl TraceArgs {
                     TraceSubject::Event(id) => item.event_id() == id,
                     TraceSubject::Interaction(id) => item.interaction_id.as_ref() == Some(id),
                     // The message may be a copy, which only the audit has.
-                    TraceSubject::Message(_) => true,
+                    TraceSubject::Message(_) | TraceSubject::Any(_) => true,
                 })
                 .await;
             }
@@ -191,42 +202,58 @@ impl TraceArgs {
                 Err(error) if is_named => return Err(error),
                 Err(error) => (String::new(), Some(error.to_string())),
             };
-            Ok(AuditText { name: path.display().to_string(), text, problem })
+            let plan_reason = plan_reason(&path, &text);
+            Ok(AuditText { name: path.display().to_string(), text, plan_reason, problem })
         });
         audits.extend(read.collect::<anyhow::Result<Vec<AuditText>>>()?);
         Ok(audits)
     }
 }
 
-fn is_audit(path: &Path) -> bool {
-    path.to_str().is_some_and(|name| name.ends_with(".audit.jsonl"))
+/// Returns the reason of the plan beside an audit, if that plan was applied.
+fn plan_reason(audit: &Path, text: &str) -> Option<String> {
+    let name = audit.to_str()?.strip_suffix(AUDIT_SUFFIX)?;
+    let plan = Plan::read(&files::read(Path::new(&format!("{name}.json"))).ok()?).ok()?;
+    text.lines().next()?.contains(&plan.hash).then_some(plan.content.reason)
 }
 
-/// Searches the queue and its parking queue. Returns the ledger keys of the found events. A queue that cannot be read does
-/// not end the search.
+fn is_audit(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| name.ends_with(AUDIT_SUFFIX))
+}
+
+/// Searches the queue and its parking queue. Returns the ledger keys of the found events. A queue that is not named or
+/// cannot be read does not end the search.
 async fn search_queues(
     context: &Context,
     target: &ReplayTarget,
     trace: &mut EventTrace,
 ) -> anyhow::Result<Vec<String>> {
-    let progress = &context.progress;
+    let place = TracePlace::Queue;
     let queue = match context.queue().await {
         Ok(queue) => queue,
         Err(error) => {
-            let error = error.downcast::<AwsError>()?;
-            trace.not_searched(TracePlace::Queue, "", &error);
+            match error.downcast::<AwsError>() {
+                Ok(error) => trace.not_searched(place, "", &error),
+                Err(error) => trace.left_out(place, &error.to_string()),
+            }
             return Ok(Vec::new());
         }
     };
-    let place = TracePlace::Queue;
-    let (mut keys, redrive) = trace.search_queue(&queue, place, target, progress).await;
+    let (aws, progress) = (context.aws().await?, &context.progress);
+    let part = context.interrupts.while_reading();
+    let stop = || part.stop().cancelled();
+    let QueueSearch { mut keys, redrive, cost } =
+        trace.search_queue(&queue, place, target, stop(), progress).await?;
+    let report = |cost: Option<String>| cost.map_or((), |cost| terminal::say(&cost));
+    report(cost);
     if let Some(parking) = redrive.map(|redrive| redrive.parking_arn) {
         let place = TracePlace::ParkingQueue;
-        match app::reader(context.aws().await?, &parking).await {
+        match app::reader(aws, &parking).await {
             Ok(reader) => {
                 let reader = reader.parking_queue_of(queue.arn());
-                let (found, _) = trace.search_queue(&reader, place, target, progress).await;
-                keys.extend(found);
+                let search = trace.search_queue(&reader, place, target, stop(), progress).await?;
+                report(search.cost);
+                keys.extend(search.keys);
             }
             Err(error) => trace.not_searched(place, Arn::resource_of(&parking), &error),
         }
@@ -237,9 +264,10 @@ async fn search_queues(
 /// Returns a searched place in one line, if it has a problem, or if nothing was found.
 fn searched(place: &SearchedPlace, is_wanted: bool) -> Option<String> {
     let SearchedPlace { place, name, read, problem } = place;
+    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
     match problem {
-        Some(problem) => Some(format!("warning: {} {name}: {problem}", place.as_str())),
-        None if is_wanted => Some(format!("searched: {} {name}, {read} read", place.as_str())),
+        Some(problem) => Some(format!("warning: {}{name}: {problem}", place.as_str())),
+        None if is_wanted => Some(format!("searched: {}{name}, {read} read", place.as_str())),
         None => None,
     }
 }
@@ -271,9 +299,10 @@ pub(super) fn text(events: &[TracedEvent]) -> String {
         }
         for entry in &event.entries {
             let at = entry.at.map_or_else(|| "unknown time".to_owned(), |at| at.to_string());
-            let at = at.split(['.', 'Z']).next().unwrap_or_default();
-            let line = format!("  {at:19}  {:13}  {}", entry.place.as_str(), one_line(&entry.what));
-            text.push_str(&wrapped(&line, width, 38));
+            let (at, zone) = at.split_once(['.', 'Z']).map_or((&*at, ""), |(at, _)| (at, "Z"));
+            let at = format!("{at}{zone}");
+            let line = format!("  {at:20}  {:13}  {}", entry.place.as_str(), one_line(&entry.what));
+            text.push_str(&wrapped(&line, width, 39));
             text.push('\n');
         }
         text.push('\n');

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
+use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::message::{Message, TARGET_ARN};
 use genesys_replay::replay::decision::{MessageFacts, OldTarget};
 
 use super::{Pending, PlanBuilder};
 use crate::ledger::{LedgerReader, Record};
+use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
+use crate::operator::plan::PlanItem;
+use crate::operator::plan::elsewhere::{ClosedItem, Deliveries};
 
 impl<L: LedgerReader> PlanBuilder<'_, L> {
     /// Applies the redirects of this plan to a message. Returns the old target.
@@ -54,5 +58,37 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
             Ok(Some(OldTarget::Held { .. })) => Some("the function is working on the event"),
             Err(_) => Some("the ledger item has a status that this version does not support"),
         }
+    }
+
+    /// Leaves out chosen events that another target has, because a changed target does not make an event a new one. Reads
+    /// the whole ledger if the target of a chosen event may have changed.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn leave_out_delivered_elsewhere(
+        &mut self,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        self.look_up().await?;
+        let is_changed = |item: &PlanItem| self.changed_target.contains(&item.key);
+        if !self.chosen.iter().any(|(item, _)| is_changed(item)) {
+            return Ok(());
+        }
+        let deliveries = Deliveries::read(self.ledger, progress).await?;
+        for (item, at) in std::mem::take(&mut self.chosen) {
+            let other = deliveries.under_another_key(item.event_id(), &item.key);
+            match other.filter(|_| self.changed_target.contains(&item.key)) {
+                Some(ClosedItem { target, is_discarded: false, .. }) => self.exclusions.add(
+                    format!("the event was delivered to {target} (--deliver-again-to-new-target sends it anyway)"),
+                    item.event_id(),
+                ),
+                Some(ClosedItem { target, is_discarded: true, .. }) => self.exclusions.add(
+                    format!("an operator discarded the event for {target} (--deliver-again-to-new-target sends it anyway)"),
+                    item.event_id(),
+                ),
+                None => self.chosen.push((item, at)),
+            }
+        }
+        Ok(())
     }
 }

@@ -56,6 +56,10 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &str) -> String {
     };
     for (what, list) in [
         ("sent and open: the queue delivers them again", summary.open.clone()),
+        (
+            "left out: changed, or received by the function, since the plan was made",
+            reasons(&summary.left_out),
+        ),
         ("not sent", reasons(&summary.not_sent)),
         ("not confirmed as sent, or open: --resume sends them again", reasons(&summary.doubtful)),
         ("sent, but still in their queue: --resume removes them", summary.still_in_source.clone()),
@@ -133,6 +137,7 @@ pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &str) -> Value
         "ending": summary.stop_reason.to_string(),
         "outcomes": outcomes.collect::<Vec<Value>>(),
         "open": summary.open,
+        "left_out": reasons(&summary.left_out),
         "not_sent": reasons(&summary.not_sent),
         "doubtful": reasons(&summary.doubtful),
         "lingering": summary.still_in_source,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
 use genesys_replay::destination::Arn;
-use genesys_replay_cli::operator::setup::{Change, Person, QueueCandidate, Step, StepState};
+use genesys_replay_cli::operator::setup::{Person, QueueCandidate, Step, StepChange, StepState};
 
 use crate::terminal::{self, one_line, printable, wrapped};
 
@@ -111,9 +111,9 @@ fn line(step: &Step) -> String {
 }
 
 /// Returns a change as a diff. Values of one line are on the line of their name.
-fn change(change: &Change) -> String {
+fn change(change: &StepChange) -> String {
     let mut text = String::new();
-    let Change { what, before, after } = change;
+    let StepChange { what, before, after } = change;
     let sides = [("-", before.as_ref()), ("+", Some(after))];
     for (sign, value) in sides.into_iter().filter_map(|(sign, value)| Some((sign, value?))) {
         let value = printable(value);
