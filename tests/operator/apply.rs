@@ -238,6 +238,9 @@ async fn apply_sends_attributes_and_body_of_the_first_message() -> TestResult {
         .collect();
     let sent = attributes.remove("ReplayPlan");
     assert_eq!(sent.as_deref(), plan["id"].as_str());
+    let by = attributes.remove("ReplayBy").unwrap_or_default();
+    assert!(by.starts_with("marta (arn:aws:"), "{by}");
+    assert_eq!(attributes.remove("ReplayReason").as_deref(), Some("the CRM was down"));
     assert_eq!(serde_json::to_value(attributes)?, archived["attributes"]);
     Ok(())
 }

@@ -57,7 +57,10 @@ async fn documented_commands_exist_with_their_options() -> TestResult {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in documents()? {
         for words in calls(&std::fs::read_to_string(&path)?) {
-            let is_name = |word: &&String| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            let is_name = |word: &&String| {
+                let is_name_byte = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+                !word.starts_with('-') && word.bytes().all(is_name_byte)
+            };
             let mut names = words.iter().take_while(is_name);
             let Some(command) = names.next() else {
                 continue;
@@ -65,6 +68,7 @@ async fn documented_commands_exist_with_their_options() -> TestResult {
             let command = match (command.as_str(), names.next()) {
                 ("genesys", Some(inner)) => format!("genesys {inner}"),
                 ("doctor", Some(inner)) => format!("doctor {inner}"),
+                ("plans", Some(inner)) => format!("plans {inner}"),
                 (command, _) => command.to_owned(),
             };
             let options = words.iter().filter(|word| word.starts_with("--"));
