@@ -46,7 +46,11 @@ impl Template {
                 Some(parameter) => self.parameter(parameter, "MaxValue"),
                 None => &Value::Null,
             },
-            value => value,
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)) => value,
         };
         value.as_u64().ok_or_else(|| format!("{alarm}: {property} is {value}"))
     }
