@@ -338,7 +338,7 @@ async fn apply_beside_the_function_delivers_every_queued_event_once() -> TestRes
 #[tokio::test]
 async fn discard_of_queued_events_leaves_changed_ones() -> TestResult {
     let (desk, _) = with_queued(&["e-1", "e-2"], 10).await?;
-    let discard = ["discard", "--from", "queue", "--reason", "tests"];
+    let discard = ["discard", "--from", "queue", "--reason", "tests", "--local"];
     desk.run(&discard).await?.with(0)?;
     receive_first(&desk, &["e-1"], 200).await?;
     let ran = desk.run(&["apply", "discard.json", "--yes"]).await?;

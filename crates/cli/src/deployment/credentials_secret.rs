@@ -7,15 +7,15 @@ use crate::calls::answered;
 
 /// A secret and its current value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoredSecret {
+pub struct SecretValue {
     pub arn: String,
     /// `None` if the value is binary.
     pub value: Option<String>,
 }
 
-impl std::fmt::Debug for StoredSecret {
+impl std::fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoredSecret").field("arn", &self.arn).finish_non_exhaustive()
+        f.debug_struct("SecretValue").field("arn", &self.arn).finish_non_exhaustive()
     }
 }
 
@@ -30,13 +30,13 @@ impl SecretStore {
     ///
     /// # Errors
     /// [`AwsError`]
-    pub async fn read(&self, id: &str) -> Result<Option<StoredSecret>, AwsError> {
+    pub async fn read(&self, id: &str) -> Result<Option<SecretValue>, AwsError> {
         let operation = format!("reading the secret {id} (secretsmanager:GetSecretValue)");
         let call = self.secrets.get_secret_value().secret_id(id);
         match answered(&operation, call.send()).await {
             Ok(found) => {
                 let arn = found.arn.ok_or_else(|| AwsError::incomplete(operation, "ARN"))?;
-                Ok(Some(StoredSecret { arn, value: found.secret_string }))
+                Ok(Some(SecretValue { arn, value: found.secret_string }))
             }
             Err(error) if error.kind == AwsErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -23,7 +23,7 @@ use genesys_replay::clock::Clock;
 use genesys_replay_genesys::{BuildError, GenesysClient, GenesysSettings};
 
 use self::parameters::Parameters;
-use self::queue_choice::{QueueChoice, RuleTarget};
+use self::queue_choice::{QueueChoice, TargetOfRule};
 use self::samconfig::{Deployment, Samconfig};
 use crate::deployment::credentials_secret::SecretStore;
 use crate::deployment::event_rules::EventRulesReader;
@@ -174,7 +174,7 @@ struct Run<'a> {
     config: Samconfig,
     /// The deployment with the answers so far.
     deployment: Deployment,
-    targets: Vec<RuleTarget>,
+    targets: Vec<TargetOfRule>,
     queue: QueueChoice,
     /// The URL of the queue; `None` until it exists.
     queue_url: Option<String>,

@@ -6,7 +6,7 @@ use genesys_replay::destination::{Arn, Destination};
 
 /// A target of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RuleTarget {
+pub(super) struct TargetOfRule {
     pub rule: String,
     /// True if the bus or the pattern of the rule is that of Genesys Cloud.
     pub is_genesys: bool,
@@ -42,7 +42,7 @@ pub(super) enum QueueChoice {
 pub(super) struct SeveralQueues(pub Vec<QueueCandidate>);
 
 /// Returns the dead-letter queues of the rules in this account and region, those of Genesys Cloud first.
-pub(super) fn candidates(targets: &[RuleTarget]) -> Vec<QueueCandidate> {
+pub(super) fn candidates(targets: &[TargetOfRule]) -> Vec<QueueCandidate> {
     let mut found: BTreeMap<&str, QueueCandidate> = BTreeMap::new();
     for target in targets {
         let Some(arn) = target.dead_letter_queue.as_deref() else {
@@ -85,7 +85,7 @@ pub(super) struct DerivedTargets {
 impl DerivedTargets {
     /// Derives the targets from the rules of a queue. For a queue that the stack creates, from the rules of Genesys Cloud
     /// that do not have a dead-letter queue.
-    pub(super) fn of(targets: &[RuleTarget], queue: &QueueChoice) -> Self {
+    pub(super) fn of(targets: &[TargetOfRule], queue: &QueueChoice) -> Self {
         let mut derived = Self::default();
         let chosen = targets.iter().filter(|target| match queue {
             QueueChoice::Existing { arn } => target.dead_letter_queue.as_ref() == Some(arn),
@@ -137,8 +137,8 @@ fn is_deliverable(arn: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn target(rule: &str, is_genesys: bool, target: &str, queue: Option<&str>) -> RuleTarget {
-        RuleTarget {
+    fn target(rule: &str, is_genesys: bool, target: &str, queue: Option<&str>) -> TargetOfRule {
+        TargetOfRule {
             rule: rule.to_owned(),
             is_genesys,
             target: format!("arn:aws:{target}"),
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn queue_of_genesys_cloud_is_chosen_before_others() {
         let mut targets = vec![target("billing", false, CRM, Some("q-billing"))];
-        let chosen = |targets: &[RuleTarget]| choose(&candidates(targets));
+        let chosen = |targets: &[TargetOfRule]| choose(&candidates(targets));
         let existing = |arn: &str| Ok(QueueChoice::Existing { arn: arn.to_owned() });
         assert_eq!(chosen(&[]), Ok(QueueChoice::Created));
         assert_eq!(chosen(&[target("crm", true, CRM, None)]), Ok(QueueChoice::Created));

@@ -8,7 +8,7 @@ use genesys_replay::destination::{AllowedTargets, Arn};
 
 use super::attributes::{POLICY, changes, key, required, risks};
 use super::queue_choice::{
-    DerivedTargets, QueueChoice, RuleTarget, SeveralQueues, candidates, choose,
+    DerivedTargets, QueueChoice, SeveralQueues, TargetOfRule, candidates, choose,
 };
 use super::step::{Step, StepName};
 use super::{QueueWish, Run, Stopped};
@@ -313,13 +313,13 @@ fn unread(read: &BusesAndRules) -> impl Iterator<Item = &AwsError> {
     read.failures.iter().chain(rules)
 }
 
-fn rule_targets(read: &BusesAndRules) -> Vec<RuleTarget> {
+fn rule_targets(read: &BusesAndRules) -> Vec<TargetOfRule> {
     let targets = read.rules.iter().filter(|rule| rule.is_enabled).flat_map(|rule| {
         let pattern = rule.pattern.as_deref().unwrap_or_default();
         let is_genesys = rule.bus.starts_with(GENESYS_SOURCE) || pattern.contains(GENESYS_SOURCE);
         let bus = read.buses.iter().find(|bus| bus.name == rule.bus);
         let sender = bus.filter(|bus| sends_under_its_own_arn(bus)).map(|bus| bus.arn.clone());
-        rule.targets.iter().flatten().map(move |target| RuleTarget {
+        rule.targets.iter().flatten().map(move |target| TargetOfRule {
             rule: rule.name.clone(),
             is_genesys,
             target: target.arn.clone(),

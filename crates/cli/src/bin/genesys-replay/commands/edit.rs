@@ -68,6 +68,32 @@ const EDITED_FILE: &str = "plan-edited.json";
 /// The maximum number of shown differences without `--all`.
 const MAX_DIFFS_SHOWN: usize = 5;
 
+/// Marks a plan as superseded by an edited one.
+async fn mark_superseded(
+    context: &Context,
+    place: &PlanPlace,
+    plan: &Plan,
+    edited: &Plan,
+    by: &str,
+) -> anyhow::Result<()> {
+    match place {
+        PlanPlace::File(path) => {
+            files::write_whole(path, Replaceable::Plan, plan.write()?.as_bytes())
+        }
+        PlanPlace::Shared(shared) => {
+            let chain = shared.chain().await?;
+            if chain.history.hash.is_some() {
+                let what = format!("{} was applied meanwhile", plan.id);
+                let remedy = format!("do not apply {}: it has the same events", edited.id);
+                Err(UserError::new(what, remedy))?;
+            }
+            let mut journal = shared.journal(context, &chain, by);
+            supersede(&mut journal, by, &edited.id, context.clock.as_ref()).await?;
+            Ok(())
+        }
+    }
+}
+
 impl EditArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let place = PlanPlace::of(context, &self.plan).await?;
@@ -120,21 +146,7 @@ impl EditArgs {
         let edited = plan.edited(edits, &unfit, now, by.clone(), self.reason.clone());
         output.write(&edited).await?;
         plan.superseded_by = Some(edited.id.clone());
-        match &place {
-            PlanPlace::File(path) => {
-                files::write_whole(path, Replaceable::Plan, plan.write()?.as_bytes())?;
-            }
-            PlanPlace::Shared(shared) => {
-                let chain = shared.chain().await?;
-                if chain.history.hash.is_some() {
-                    let what = format!("{} was applied meanwhile", plan.id);
-                    let remedy = format!("do not apply {}: it has the same events", edited.id);
-                    Err(UserError::new(what, remedy))?;
-                }
-                let mut journal = shared.journal(context, &chain, &by);
-                supersede(&mut journal, &by, &edited.id, context.clock.as_ref()).await?;
-            }
-        }
+        mark_superseded(context, &place, &plan, &edited, &by).await?;
         let place_shown = output.shown(&edited);
         let argument = output.written(&edited).argument();
         let items = edited.content.items.len();
