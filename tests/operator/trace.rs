@@ -265,7 +265,8 @@ async fn trace_shows_the_reason_of_a_discard_and_a_restore() -> TestResult {
     // The author is the name with the AWS identity.
     let is_by_marta =
         |line: &str, reason: &str| line.contains(" by marta (arn:") && line.ends_with(reason);
-    let of_ledger = shown.lines().find(|line| line.contains("DISCARDED after attempt"));
+    let of_ledger =
+        shown.lines().find(|line| line.contains(" ledger ") && line.contains("DISCARDED"));
     assert!(of_ledger.is_some_and(|line| is_by_marta(line, ": a test call")), "{shown}");
     desk.run(&[&["restore", "--reason", "not a test"], &close[..]].concat()).await?.with(0)?;
     let event = &traced(&desk, &["e-1"]).await?[0];
