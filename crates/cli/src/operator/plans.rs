@@ -38,8 +38,8 @@ pub const MAX_PLAN_BYTES: u64 = 64 * 1024 * 1024;
 /// The maximum size of one part of an audit, in bytes. A part has the entries of one call.
 const MAX_PART_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The time for which a part of the audit reserves the plan for its writer. A run writes a part at least every
-/// [`journal::MAX_SILENCE`].
+/// The time for which a part of the audit reserves the plan for its writer. A run writes a part at least
+/// every minute.
 pub const LEASE: Duration = Duration::from_mins(5);
 
 /// The number of objects that are read concurrently.
