@@ -35,7 +35,7 @@ use crate::queue::attributes::QueueAttributes;
 
 pub use iac_files::ParameterFile;
 pub use queue_choice::QueueCandidate;
-pub use step::{Step, StepChange, StepName, StepState};
+pub use step::{SetupStep, StepChange, StepName, StepState};
 
 /// The file with the answers of the setup, which `sam deploy` reads.
 pub const SAMCONFIG: &str = "samconfig.toml";
@@ -101,10 +101,10 @@ pub struct SetupWishes {
 /// The operator.
 pub trait Person {
     /// Shows a step. A step with changes is shown before the changes are made.
-    fn show(&mut self, step: &Step);
+    fn show(&mut self, step: &SetupStep);
 
     /// Returns true if the changes of a step, which was just shown, are approved.
-    fn approves(&mut self, step: &Step) -> bool;
+    fn approves(&mut self, step: &SetupStep) -> bool;
 
     /// Chooses one of several queues by its index; `None` if no person can choose.
     fn choose(&mut self, queues: &[QueueCandidate]) -> Option<usize>;
@@ -129,7 +129,7 @@ pub trait Folder {
 #[derive(Clone, Debug, Default)]
 pub struct SetupReport {
     /// All steps in their order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<SetupStep>,
     /// The history of the event of the first message.
     pub trace: Vec<TracedEvent>,
 }
@@ -141,7 +141,7 @@ pub async fn run(
     person: &mut dyn Person,
     folder: &mut dyn Folder,
 ) -> SetupReport {
-    let mut run = Run {
+    let mut run = SetupRun {
         tools,
         wishes,
         person,
@@ -166,7 +166,7 @@ pub async fn run(
 struct Stopped;
 
 /// A running setup: the answers so far.
-struct Run<'a> {
+struct SetupRun<'a> {
     tools: &'a SetupTools,
     wishes: &'a SetupWishes,
     person: &'a mut dyn Person,
@@ -186,7 +186,7 @@ struct Run<'a> {
     report: SetupReport,
 }
 
-impl Run<'_> {
+impl SetupRun<'_> {
     async fn all(&mut self) -> Result<(), Stopped> {
         self.read_configuration()?;
         self.choose_queue().await?;
@@ -212,12 +212,12 @@ impl Run<'_> {
     }
 
     /// Shows and keeps a step. Stops at a step that is left to a person.
-    fn settle(&mut self, step: Step) -> Result<(), Stopped> {
+    fn settle(&mut self, step: SetupStep) -> Result<(), Stopped> {
         self.person.show(&step);
         self.keep(step)
     }
 
-    fn keep(&mut self, step: Step) -> Result<(), Stopped> {
+    fn keep(&mut self, step: SetupStep) -> Result<(), Stopped> {
         let state = step.state;
         self.report.steps.push(step);
         match state {
@@ -228,7 +228,7 @@ impl Run<'_> {
 
     /// Stops at a failed call of AWS.
     fn fail<T>(&mut self, name: StepName, error: &AwsError) -> Result<T, Stopped> {
-        let step = Step::problem(name, error.to_string(), remedy(error.kind));
+        let step = SetupStep::problem(name, error.to_string(), remedy(error.kind));
         self.settle(step).and(Err(Stopped))
     }
 
@@ -239,7 +239,7 @@ impl Run<'_> {
         found: impl Into<String>,
         hint: impl Into<String>,
     ) -> Result<T, Stopped> {
-        self.settle(Step::problem(name, found, hint)).and(Err(Stopped))
+        self.settle(SetupStep::problem(name, found, hint)).and(Err(Stopped))
     }
 
     /// Returns true if an earlier step has changes that were not made.
@@ -248,28 +248,37 @@ impl Run<'_> {
     }
 
     /// Shows a step, and returns true if its changes are approved. The step must be kept afterwards.
-    fn is_approved(&mut self, step: &Step) -> bool {
+    fn is_approved(&mut self, step: &SetupStep) -> bool {
         self.person.show(step);
         step.state == StepState::Planned && self.person.approves(step)
     }
 
     /// Keeps a step whose changes were made or refused by AWS, and shows the result.
-    fn applied(&mut self, step: Step, made: Result<(), String>, hint: &str) -> Result<(), Stopped> {
+    fn applied(
+        &mut self,
+        step: SetupStep,
+        made: Result<(), String>,
+        hint: &str,
+    ) -> Result<(), Stopped> {
         let step = match made {
-            Ok(()) => Step { state: StepState::Applied, ..step },
-            Err(reason) => Step {
+            Ok(()) => SetupStep { state: StepState::Applied, ..step },
+            Err(reason) => SetupStep {
                 state: StepState::Problem,
                 found: reason,
                 hint: Some(hint.to_owned()),
                 ..step
             },
         };
-        let result = Step { changes: Vec::new(), notes: Vec::new(), ..step.clone() };
+        let result = SetupStep { changes: Vec::new(), notes: Vec::new(), ..step.clone() };
         self.person.show(&result);
         self.keep(step)
     }
 
-    fn applied_by_aws(&mut self, step: Step, made: Result<(), AwsError>) -> Result<(), Stopped> {
+    fn applied_by_aws(
+        &mut self,
+        step: SetupStep,
+        made: Result<(), AwsError>,
+    ) -> Result<(), Stopped> {
         match made {
             Ok(()) => self.applied(step, Ok(()), ""),
             Err(error) => self.applied(step, Err(error.to_string()), remedy(error.kind)),
@@ -282,8 +291,8 @@ impl Run<'_> {
             return;
         };
         for name in StepName::ALL.into_iter().filter(|name| *name > last) {
-            let step = Step::waiting(name, format!("after: {}", last.as_str()), "");
-            let step = Step { hint: None, ..step };
+            let step = SetupStep::waiting(name, format!("after: {}", last.as_str()), "");
+            let step = SetupStep { hint: None, ..step };
             self.person.show(&step);
             self.report.steps.push(step);
         }

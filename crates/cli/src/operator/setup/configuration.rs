@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::parameters::Parameters;
 use super::samconfig::{Deployment, Samconfig};
-use super::step::{Step, StepChange, StepName};
-use super::{DEFAULT_STACK, Run, SAMCONFIG, Stopped};
+use super::step::{SetupStep, StepChange, StepName};
+use super::{DEFAULT_STACK, SAMCONFIG, SetupRun, Stopped};
 
 /// The error of a configuration file, for people: the name of the file and the reason.
 type FileProblem = (String, String);
@@ -13,7 +13,7 @@ type FileProblem = (String, String);
 /// The texts of changed files, by their names.
 type FileTexts = Vec<(&'static str, String)>;
 
-impl Run<'_> {
+impl SetupRun<'_> {
     /// Reads the answers of earlier runs. The arguments take precedence.
     pub(super) fn read_configuration(&mut self) -> Result<(), Stopped> {
         let read = self.folder.read(SAMCONFIG).map_err(|error| (SAMCONFIG.to_owned(), error));
@@ -56,7 +56,7 @@ impl Run<'_> {
         } else {
             format!("{SAMCONFIG} for the stack {}", self.deployment.stack)
         };
-        let step = Step::planned(name, found, changes);
+        let step = SetupStep::planned(name, found, changes);
         let needs_secret = self
             .report
             .steps

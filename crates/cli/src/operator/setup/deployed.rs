@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::attributes::{changes, missing_of_output};
 use super::queue_choice::QueueChoice;
-use super::step::{Step, StepChange, StepName};
-use super::{Run, Stopped};
+use super::step::{SetupStep, StepChange, StepName};
+use super::{SetupRun, Stopped};
 use crate::deployment::functions::{DeployedFunction, read};
 use crate::deployment::source_mapping::{MappingState, SourceMapping, choose};
 use crate::operator::pause::{ChangeNote, DrainChange, change};
@@ -21,7 +21,7 @@ const ATTRIBUTES_OUTPUT: &str = "DeadLetterQueueAttributes";
 
 const DEPLOY: &str = "deploy the stack: sam deploy in the folder of the release, or make deploy in a checkout; then run setup again";
 
-impl Run<'_> {
+impl SetupRun<'_> {
     /// Reads the stack. Waits for the deployment if it does not exist, or has other parameters.
     pub(super) async fn read_stack(&mut self) -> Result<(), Stopped> {
         let name = StepName::Stack;
@@ -32,11 +32,11 @@ impl Run<'_> {
         };
         let Some(stack) = stack else {
             let found = format!("{wanted} does not exist");
-            return self.settle(Step::waiting(name, found, DEPLOY));
+            return self.settle(SetupStep::waiting(name, found, DEPLOY));
         };
         if stack.status.ends_with("_IN_PROGRESS") {
             let found = format!("{} is {}", stack.name, stack.status);
-            return self.settle(Step::waiting(
+            return self.settle(SetupStep::waiting(
                 name,
                 found,
                 "wait for its end, then run setup again",
@@ -59,7 +59,7 @@ impl Run<'_> {
                 stack.name,
                 differing.join(", ")
             );
-            return self.settle(Step::waiting(name, found, DEPLOY));
+            return self.settle(SetupStep::waiting(name, found, DEPLOY));
         }
         let mut notes = Vec::new();
         if self.queue == QueueChoice::Created {
@@ -71,7 +71,7 @@ impl Run<'_> {
         }
         let found = format!("{} is {}", stack.name, stack.status);
         self.stack = stack;
-        self.settle(Step::done(name, found).with_notes(notes))
+        self.settle(SetupStep::done(name, found).with_notes(notes))
     }
 
     /// Sets the redrive policy of an existing queue, because the stack cannot change the queue.
@@ -80,7 +80,8 @@ impl Run<'_> {
         let (Some(output), Some(url)) =
             (self.stack.output(ATTRIBUTES_OUTPUT).map(str::to_owned), self.queue_url.clone())
         else {
-            return self.settle(Step::done(name, "the stack sets the redrive policy of its queue"));
+            return self
+                .settle(SetupStep::done(name, "the stack sets the redrive policy of its queue"));
         };
         let missing = match missing_of_output(&self.attributes, &output) {
             Ok(missing) => missing,
@@ -96,7 +97,7 @@ impl Run<'_> {
         } else {
             "the redrive policy to the parking queue"
         };
-        let step = Step::planned(name, found, changes);
+        let step = SetupStep::planned(name, found, changes);
         if !self.is_approved(&step) {
             return self.keep(step);
         }
@@ -160,7 +161,7 @@ impl Run<'_> {
             if is_on { "drains" } else { "does not drain" },
             mapping.queue_name()
         );
-        let step = Step::planned(name, found, changes);
+        let step = SetupStep::planned(name, found, changes);
         if self.has_open_changes() {
             // Not before the changes of the earlier steps.
             return self.settle(step);
@@ -178,8 +179,10 @@ impl Run<'_> {
         let now = self.tools.clock.now();
         let note = ChangeNote::new(DrainChange::Resume, "setup", &self.wishes.by, now);
         let made = change(&self.tools.mappings, &mapping, &note, MAX_WAIT).await;
-        let step =
-            Step { found: format!("{} drains {}", function.name, mapping.queue_name()), ..step };
+        let step = SetupStep {
+            found: format!("{} drains {}", function.name, mapping.queue_name()),
+            ..step
+        };
         let step = match &made {
             Ok(made) if made.state != MappingState::Enabled => step.with_notes(vec![format!(
                 "the event source mapping is {} after {} s: genesys-replay status shows it",

@@ -7,8 +7,8 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::ledger::Status;
 use serde_json::Value;
 
-use super::step::{Step, StepChange, StepName};
-use super::{Run, Stopped};
+use super::step::{SetupStep, StepChange, StepName};
+use super::{SetupRun, Stopped};
 use crate::calls::answered;
 use crate::deployment::functions::DeployedFunction;
 use crate::ledger::dynamodb::DynamoDbReader;
@@ -32,7 +32,7 @@ enum Ending {
     Failed { found: String, hint: String },
 }
 
-impl Run<'_> {
+impl SetupRun<'_> {
     /// Replays one message of the queue by an invocation of the function. Deletes it when the function is finished with it,
     /// as an event source mapping does.
     pub(super) async fn replay_first_message(&mut self) -> Result<(), Stopped> {
@@ -40,7 +40,7 @@ impl Run<'_> {
         let (function, mapping) = self.function(name).await?;
         if DrainChange::Resume.is_made(mapping.state) {
             let found = "the function already receives the messages of the queue";
-            return self.settle(Step::done(name, found));
+            return self.settle(SetupStep::done(name, found));
         }
         let queue = match SqsReader::find(self.tools.sqs.clone(), &mapping.queue_arn).await {
             Ok(queue) => queue,
@@ -52,12 +52,12 @@ impl Run<'_> {
         };
         if facts.visible == 0 {
             let found = format!("{} has no message to replay", facts.name());
-            return self.settle(Step::done(name, found));
+            return self.settle(SetupStep::done(name, found));
         }
         let what = format!("one message of {}", facts.name());
         let change = StepChange::new(what, None, format!("replayed by {}", function.name));
         let found = format!("about {} messages wait in {}", facts.visible, facts.name());
-        let step = Step::planned(name, found, vec![change]);
+        let step = SetupStep::planned(name, found, vec![change]);
         if self.has_open_changes() {
             return self.settle(step);
         }
@@ -66,10 +66,10 @@ impl Run<'_> {
         }
         let step = match self.replay_one(&function, &queue).await {
             Ok(Ending::Delivered(found)) => {
-                return self.applied(Step { found, ..step }, Ok(()), "");
+                return self.applied(SetupStep { found, ..step }, Ok(()), "");
             }
-            Ok(Ending::Failed { found, hint }) => Step::problem(name, found, hint),
-            Err(error) => Step::problem(name, error.to_string(), remedy(error.kind)),
+            Ok(Ending::Failed { found, hint }) => SetupStep::problem(name, found, hint),
+            Err(error) => SetupStep::problem(name, error.to_string(), remedy(error.kind)),
         };
         self.settle(step)
     }

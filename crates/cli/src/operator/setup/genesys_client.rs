@@ -4,8 +4,8 @@ use genesys_replay::genesys::Credentials;
 use genesys_replay_genesys::{CredentialSetting, GenesysSettings};
 use genesys_replay_settings::SettingsError;
 
-use super::step::{Step, StepChange, StepName};
-use super::{Run, Stopped};
+use super::step::{SetupStep, StepChange, StepName};
+use super::{SetupRun, Stopped};
 use crate::config::Variables;
 use crate::operator::doctor::{Verdict, genesys_access};
 
@@ -34,12 +34,13 @@ pub(super) struct ClientText {
     former_id: Option<String>,
 }
 
-impl Run<'_> {
+impl SetupRun<'_> {
     /// Tests the OAuth client and the region with Genesys Cloud, before anything is deployed.
     pub(super) async fn test_genesys(&mut self) -> Result<(), Stopped> {
         let name = StepName::Genesys;
         if self.parameter("RetryState") == Some("off") {
-            return self.settle(Step::done(name, "RetryState=off: Genesys Cloud is not called"));
+            return self
+                .settle(SetupStep::done(name, "RetryState=off: Genesys Cloud is not called"));
         }
         let client = self.read_credentials().await?;
         let mut variables = Variables::default();
@@ -81,7 +82,7 @@ impl Run<'_> {
         let notes = checks.iter().filter(|check| check.verdict != Verdict::Ok);
         let notes = notes.map(|check| format!("{}: {}", check.name, check.found));
         let step =
-            Step::done(name, format!("{host} accepts the OAuth client {}", client.client_id));
+            SetupStep::done(name, format!("{host} accepts the OAuth client {}", client.client_id));
         let notes = notes.collect();
         self.credentials = Some(client);
         self.settle(step.with_notes(notes))
@@ -156,10 +157,10 @@ impl Run<'_> {
     pub(super) async fn store_secret(&mut self) -> Result<(), Stopped> {
         let name = StepName::Secret;
         let Some(client) = self.credentials.take() else {
-            return self.settle(Step::done(name, "no secret is needed"));
+            return self.settle(SetupStep::done(name, "no secret is needed"));
         };
         if let Some(arn) = client.stored {
-            let step = Step::done(name, format!("{arn} has the OAuth client"));
+            let step = SetupStep::done(name, format!("{arn} has the OAuth client"));
             self.set_parameter("GenesysSecretArn", arn);
             return self.settle(step);
         }
@@ -172,7 +173,7 @@ impl Run<'_> {
                 .map_or_else(|| "another text".to_owned(), |id| format!("the OAuth client {id}"))
         });
         let change = StepChange::new(&id, former, format!("the OAuth client {}", client.client_id));
-        let step = Step::planned(name, format!("the secret {id}"), vec![change]);
+        let step = SetupStep::planned(name, format!("the secret {id}"), vec![change]);
         if !self.is_approved(&step) {
             return self.keep(step);
         }

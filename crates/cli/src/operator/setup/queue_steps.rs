@@ -10,8 +10,8 @@ use super::attributes::{POLICY, changes, key, required, risks};
 use super::queue_choice::{
     DerivedTargets, QueueChoice, SeveralQueues, TargetOfRule, candidates, choose,
 };
-use super::step::{Step, StepName};
-use super::{QueueWish, Run, Stopped};
+use super::step::{SetupStep, StepName};
+use super::{QueueWish, SetupRun, Stopped};
 use crate::calls::answered;
 use crate::deployment::event_rules::{BusFacts, BusesAndRules};
 use crate::operator::rules::Admission;
@@ -28,7 +28,7 @@ const MAX_ALLOWED_TARGETS_CHARS: usize = 2_000;
 /// AWS's own key of SQS, whose policy does not allow `EventBridge`.
 const SQS_KEY: &str = "alias/aws/sqs";
 
-impl Run<'_> {
+impl SetupRun<'_> {
     pub(super) async fn choose_queue(&mut self) -> Result<(), Stopped> {
         let name = StepName::Queue;
         let read = match self.tools.rules.read(self.wishes.bus.as_deref()).await {
@@ -67,7 +67,7 @@ impl Run<'_> {
             } else {
                 found
             };
-            return self.settle(Step::done(name, found).with_notes(notes));
+            return self.settle(SetupStep::done(name, found).with_notes(notes));
         };
         let reader = match SqsReader::find(self.tools.sqs.clone(), &named).await {
             Ok(reader) => reader,
@@ -110,7 +110,7 @@ impl Run<'_> {
             format!(", of the rules {}", rules.join(", "))
         };
         let found = format!("{} with about {} messages{of}", facts.name(), facts.depth());
-        self.settle(Step::done(name, found).with_notes(notes))
+        self.settle(SetupStep::done(name, found).with_notes(notes))
     }
 
     /// Adds the key of the queue to the keys that the function may use.
@@ -150,7 +150,7 @@ impl Run<'_> {
     pub(super) async fn check_readers(&mut self) -> Result<(), Stopped> {
         let name = StepName::Readers;
         let QueueChoice::Existing { arn } = self.queue.clone() else {
-            return self.settle(Step::done(name, "a new queue has no readers"));
+            return self.settle(SetupStep::done(name, "a new queue has no readers"));
         };
         let mappings = self.tools.mappings.of_queue(&arn).await;
         let mappings = match mappings {
@@ -168,7 +168,7 @@ impl Run<'_> {
         });
         let others: Vec<_> = others.collect();
         let Some(first) = others.first() else {
-            return self.settle(Step::done(name, "no other function reads the queue"));
+            return self.settle(SetupStep::done(name, "no other function reads the queue"));
         };
         let names: Vec<&str> = others.iter().map(|it| it.function_name()).collect();
         let found = format!("another function reads the queue: {}", names.join(", "));
@@ -183,7 +183,7 @@ impl Run<'_> {
         let name = StepName::Targets;
         if let Some(target) = self.parameter("ReplayTarget").filter(|it| *it != "original") {
             let found = format!("ReplayTarget is {target}");
-            return self.settle(Step::done(name, found));
+            return self.settle(SetupStep::done(name, found));
         }
         let derived = DerivedTargets::of(&self.targets, &self.queue);
         let unsupported = derived.unsupported.iter().map(|arn| {
@@ -223,7 +223,7 @@ impl Run<'_> {
         }
         let count = allowed.split(',').count();
         let found = format!("{count} allowed: {allowed}");
-        self.settle(Step::done(name, found).with_notes(notes))
+        self.settle(SetupStep::done(name, found).with_notes(notes))
     }
 
     /// Adds the connections of API destinations to those whose secrets the function may read.
@@ -258,7 +258,7 @@ impl Run<'_> {
         let (QueueChoice::Existing { arn }, Some(url)) =
             (self.queue.clone(), self.queue_url.clone())
         else {
-            return self.settle(Step::done(name, "the stack sets those of a new queue"));
+            return self.settle(SetupStep::done(name, "the stack sets those of a new queue"));
         };
         let mut values = required(&self.attributes, &self.deployment.parameters);
         let present = self.attributes.get(POLICY).map(String::as_str);
@@ -295,7 +295,7 @@ impl Run<'_> {
             let names: Vec<&str> = changes.iter().map(|it| it.what.as_str()).collect();
             names.join(", ")
         };
-        let step = Step::planned(name, found, changes).with_notes(notes);
+        let step = SetupStep::planned(name, found, changes).with_notes(notes);
         if !self.is_approved(&step) {
             return self.keep(step);
         }

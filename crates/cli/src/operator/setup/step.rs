@@ -108,7 +108,7 @@ impl StepChange {
 
 /// A step of the setup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct SetupStep {
     pub name: StepName,
     pub state: StepState,
     /// The present state of the deployment, in one sentence.
@@ -120,7 +120,7 @@ pub struct Step {
     pub hint: Option<String>,
 }
 
-impl Step {
+impl SetupStep {
     fn new(name: StepName, state: StepState, found: impl Into<String>) -> Self {
         let found = found.into();
         Self { name, state, found, changes: Vec::new(), notes: Vec::new(), hint: None }

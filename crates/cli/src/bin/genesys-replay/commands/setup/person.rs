@@ -5,7 +5,9 @@ use std::io::{self, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
 use genesys_replay::destination::Arn;
-use genesys_replay_cli::operator::setup::{Person, QueueCandidate, Step, StepChange, StepState};
+use genesys_replay_cli::operator::setup::{
+    Person, QueueCandidate, SetupStep, StepChange, StepState,
+};
 
 use crate::terminal::{self, one_line, printable, wrapped};
 
@@ -37,14 +39,14 @@ impl TerminalPerson {
 }
 
 impl Person for TerminalPerson {
-    fn show(&mut self, step: &Step) {
+    fn show(&mut self, step: &SetupStep) {
         if self.is_text {
             // A closed stdout does not stop the setup.
             let _ = terminal::coloured(&line(step));
         }
     }
 
-    fn approves(&mut self, step: &Step) -> bool {
+    fn approves(&mut self, step: &SetupStep) -> bool {
         match self.approval {
             Approval::All => true,
             Approval::Refused => false,
@@ -82,7 +84,7 @@ fn asked(question: &str) -> String {
 }
 
 /// Returns a step for people: its state and finding, then risks, changes and the next action.
-fn line(step: &Step) -> String {
+fn line(step: &SetupStep) -> String {
     let width = terminal::width();
     let style = match step.state {
         StepState::Done | StepState::Applied => AnsiColor::Green.on_default(),
