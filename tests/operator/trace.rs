@@ -281,6 +281,20 @@ async fn trace_shows_the_reason_of_a_discard_and_a_restore() -> TestResult {
 }
 
 #[tokio::test]
+async fn trace_shows_the_reason_of_a_run_instead_of_its_plan() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let discard = ["discard", "--reason", "of the plan", "--out", "discard.json"];
+    desk.run(&discard).await?.with(0)?;
+    let apply = ["apply", "discard.json", "--yes", "--reason", "of the run"];
+    desk.run(&apply).await?.with(0)?;
+    let event = &traced(&desk, &["e-1"]).await?[0];
+    let entries = event["entries"].as_array().ok_or("no entries")?;
+    let audited = entries.iter().find(|entry| entry["place"] == "audit").ok_or("no audit")?;
+    assert!(text(audited, "what").ends_with(": of the run"), "{event}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn trace_names_unreadable_queues_and_audits() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
     std::fs::create_dir(desk.file("folder.audit.jsonl"))?;

@@ -27,16 +27,15 @@ impl EventTrace {
     /// Searches the audits for the events that were found elsewhere.
     pub fn search_audits(&mut self, audits: &[AuditText]) {
         for audit in audits {
-            let (mut read, mut plan) = (0, String::new());
+            let (mut read, mut plan, mut reason) = (0, String::new(), None);
             for entry in entries(audit) {
                 read += 1;
-                if let AuditEvent::Begun { plan: id, by, .. } = &entry.event {
+                if let AuditEvent::Begun { plan: id, by, reason: of_run, .. } = &entry.event {
                     plan = format!("{id} by {by}");
+                    reason = of_run.as_ref().or(audit.plan_reason.as_ref()).cloned();
                 }
                 if let Some((key, mut what)) = step(&entry.event, &plan) {
-                    if let (AuditEvent::Closed { .. }, Some(reason)) =
-                        (&entry.event, &audit.plan_reason)
-                    {
+                    if let (AuditEvent::Closed { .. }, Some(reason)) = (&entry.event, &reason) {
                         what = format!("{what}: {reason}");
                     }
                     self.add_step(key, &entry.at, what);
