@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use genesys_replay_cli::operator::setup::Folder;
 
 use crate::exit::UserError;
-use crate::files::{Replaceable, folder, read, write_whole};
+use crate::files::{Replaceable, read, write_whole};
 
 /// A folder of this computer.
 pub(super) struct LocalFolder {
@@ -37,7 +37,6 @@ impl Folder for LocalFolder {
 
     fn write(&mut self, name: &str, text: &str) -> Result<(), String> {
         let path = self.path.join(name);
-        debug_assert_eq!(folder(&path), self.path);
         write_whole(&path, Replaceable::Configuration, text.as_bytes())
             .map_err(|error| format!("{error:#}"))
     }
