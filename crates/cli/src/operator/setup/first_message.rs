@@ -160,13 +160,14 @@ fn ending(event_id: &str, is_event: bool, record: Option<&Record>) -> Ending {
             Ending::Delivered(format!("the event {event_id} was delivered to {target}"))
         }
         None if !is_event => archived("NOT_AN_EVENT"),
+        // Archived before the claim: the first delivery failed as malformed.
+        None => archived("PAYLOAD_MALFORMED"),
         Some(
             Status::Archived
             | Status::Failed
             | Status::InProgress
             | Status::Deferred
             | Status::Discarded,
-        )
-        | None => archived(code.unwrap_or("INTERNAL")),
+        ) => archived(code.unwrap_or("INTERNAL")),
     }
 }

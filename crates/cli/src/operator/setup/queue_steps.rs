@@ -82,6 +82,14 @@ impl SetupRun<'_> {
                 format!("{} is a FIFO queue, to which EventBridge cannot send", facts.name());
             return self.refuse(name, found, "name a standard queue: --queue");
         }
+        match self.is_created_by_stack(&facts.arn).await {
+            Ok(true) => {
+                let found = format!("{} of the stack", facts.name());
+                return self.settle(SetupStep::done(name, found).with_notes(notes));
+            }
+            Ok(false) => {}
+            Err(error) => return self.fail(name, &error),
+        }
         self.attributes = match self.tools.attributes.read(reader.url()).await {
             Ok(attributes) => attributes,
             Err(error) => return self.fail(name, &error),
@@ -111,6 +119,15 @@ impl SetupRun<'_> {
         };
         let found = format!("{} with about {} messages{of}", facts.name(), facts.depth());
         self.settle(SetupStep::done(name, found).with_notes(notes))
+    }
+
+    /// Returns true for the queue that the stack created. As `DeadLetterQueueArn`, it would no longer belong to the stack.
+    async fn is_created_by_stack(&self, arn: &str) -> Result<bool, AwsError> {
+        let stack = self.tools.stacks.read(&self.deployment.stack).await?;
+        Ok(stack.is_some_and(|stack| {
+            stack.parameters.get("DeadLetterQueueArn").is_some_and(String::is_empty)
+                && stack.output("DeadLetterQueueArn") == Some(arn)
+        }))
     }
 
     /// Adds the key of the queue to the keys that the function may use.
